@@ -1,0 +1,52 @@
+# Two commands do everything: `make demo` and `make test`. They make their own environment in .venv.
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: demo test lint types layers check unit bench screenshot prove clean
+
+demo: $(VENV)/.demo
+	@$(BIN)/order-actions demo --port $(PORT) $(if $(NO_OPEN),--no-open)
+
+test: lint types layers check unit
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+layers: $(VENV)/.test
+	$(BIN)/lint-imports
+
+check: $(VENV)/.test
+	$(BIN)/order-actions check --bundle .
+
+unit: $(VENV)/.test
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+bench: $(VENV)/.test
+	$(BIN)/python -m bench
+
+screenshot: $(VENV)/.test
+	$(BIN)/python docs/screenshot.py
+
+# What needs minutes. The proofs of money moving once come with the reconciler.
+prove: test
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1)
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

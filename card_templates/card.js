@@ -1,0 +1,400 @@
+// The card's behaviour: who is asking, moving between fragments, live totals, sending once, following a run.
+// What people read comes from the server, or from the <template>s of shell.html where the server is not reached.
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const byId = (id) => document.getElementById(id);
+const [PREVIEW_AFTER, PROGRESS_AFTER] = [350, 300]; // ms of quiet, ms of patience
+const STEADY = 300; // the button rests this long after it changed: such a press was meant for what it said before
+const view = byId("view");
+const at = { visit: 0, url: "", list: "", order: "", tab: "", follow: 0 }; // where the agent is
+let form = null; // the live form: {element, touched, turn, timer, request, sending, explain}
+
+// --- the CRM around the card -------------------------------------------------------------------------------
+const origins = JSON.parse($('meta[name="host-origins"]').content);
+let [host, hear] = [null, () => {}]; // the origin that answered; who waits for its token
+
+function tell(message) {
+  if (window.parent === window) return;
+  const known = origins.filter((origin) => origin === (host ?? location.ancestorOrigins?.[0]));
+  for (const origin of known.length ? known : origins) window.parent.postMessage(message, origin);
+}
+
+window.addEventListener("message", ({ source, origin, data }) => {
+  if (source !== window.parent || !origins.includes(origin) || data?.type !== "order-actions:token") return;
+  host = origin;
+  if (["light", "dark"].includes(data.theme)) document.documentElement.dataset.theme = data.theme;
+  if (typeof data.token === "string") hear(data.token);
+});
+
+/** The request never left, or was turned away before anything was done. */
+class Unsent extends Error {
+  constructor(screen, text = "") { super(text); this.screen = screen; }
+}
+
+async function hostToken(first) {
+  for (let turn = 0; turn < 4; turn += 1) {
+    tell({ type: first && turn === 0 ? "order-actions:ready" : "order-actions:token-please" });
+    const token = await new Promise((resolve) => { hear = resolve; setTimeout(resolve, 2000); });
+    hear = () => {};
+    if (token) return token;
+  }
+  throw new Unsent("alone");
+}
+
+// --- the server --------------------------------------------------------------------------------------------
+let [session, opening, renewal] = ["", null, 0];
+
+const openSession = (first = false) => (opening ??= exchange(first).finally(() => { opening = null; }));
+
+async function exchange(first) {
+  const headers = { Authorization: `Bearer ${await hostToken(first)}` };
+  const sent = fetch("/session", { method: "POST", headers, mode: "same-origin", credentials: "omit" });
+  const answer = await sent.catch(() => null);
+  const body = await answer?.json().catch(() => null);
+  if (!body) throw new Unsent("offline");
+  if (!answer.ok) throw new Unsent("refused", String(body.message ?? ""));
+  session = body.session;
+  clearTimeout(renewal);
+  renewal = setTimeout(() => openSession().catch(() => {}), Math.max(5, body.expires_in - 30) * 1000);
+  return body;
+}
+
+async function ask(url, { body, signal } = {}, again = true) {
+  const answer = await fetch(url, {
+    method: body ? "POST" : "GET", body, signal, headers: { Authorization: `Bearer ${session}`, Accept: "text/html" },
+    mode: "same-origin", credentials: "omit", redirect: "error", cache: "no-store",
+  });
+  if (answer.status === 401 && again) {
+    await openSession();
+    return ask(url, { body, signal }, false);
+  }
+  const box = document.createElement("template");
+  box.innerHTML = await answer.text(); // a fragment of our own server, escaped there; the CSP runs nothing in it
+  const fragment = box.content.firstElementChild;
+  if (!fragment?.matches("[data-view]")) throw new Error("not a fragment");
+  return fragment;
+}
+
+// --- moving ------------------------------------------------------------------------------------------------
+function announce(text) {
+  byId("announce").replaceChildren();
+  setTimeout(() => byId("announce").replaceChildren(text), 50);
+}
+
+function screen(name, url = at.url, text = "") {
+  const copy = byId(name).content.firstElementChild.cloneNode(true);
+  $("[data-get]", copy)?.setAttribute("data-get", url);
+  if (text) $("[data-text]", copy)?.replaceChildren(text);
+  return copy;
+}
+
+function busy(on) {
+  clearTimeout(busy.timer);
+  busy.timer = setTimeout(() => document.body.toggleAttribute("data-busy", on), on ? PROGRESS_AFTER : 0);
+}
+
+async function go(url, { body, focus = true, back = false } = {}) {
+  const visit = (at.visit += 1);
+  const from = { id: document.activeElement?.id, url: at.url };
+  if (back && at.list) url = at.list;
+  dropForm();
+  busy(true);
+  const failed = (error) => screen(error.screen ?? "offline", body ? at.url : url, error.message);
+  const fragment = await ask(url, { body }).catch(failed);
+  if (visit !== at.visit) return;
+  busy(false);
+  if (!body) at.url = url;
+  if (fragment.dataset.view === "orders") at.list = at.url;
+  show(fragment);
+  if (focus) place(from, back);
+}
+
+/** A message that offers no way on gets one: to look at the order, or to try again. */
+function show(fragment, wayOut = "again") {
+  clearTimeout(at.follow);
+  const { view: kind, state, order } = fragment.dataset;
+  if (kind === "message" && !$("button, a", fragment)) fragment.append(screen(wayOut));
+  view.replaceChildren(fragment);
+  if (order && order !== at.order) Object.assign(at, { order, tab: "" });
+  if (at.tab && byId(at.tab)) select(byId(at.tab), false);
+  $$("[data-age]").forEach((element) => { element.bornAt = Date.now() - Number(element.dataset.age) * 1000; });
+  if (kind === "form") adopt(fragment); else dropForm();
+  if (fragment.dataset.follow) follow(fragment, 0);
+  if (["done", "pending", "partly"].includes(state)) tell({ type: "order-actions:changed", order: at.order });
+}
+
+/** After a move the focus stays on the same control, returns to the row one came from, or starts at the heading. */
+function place(from = {}, back = false) {
+  const row = back && $$("[data-get]", view).find((element) => element.dataset.get === from.url);
+  const target = (from.id && byId(from.id)) || row || $("[data-heading]", view);
+  target?.focus();
+  announce(view.firstElementChild.dataset.announce ?? "");
+}
+
+/** Look again until the run has ended; looking is harmless, so a failed look is only tried later. */
+function follow(fragment, count) {
+  const visit = at.visit;
+  at.follow = setTimeout(async () => {
+    const news = document.hidden ? null : await ask(fragment.dataset.follow).catch(() => null);
+    if (visit !== at.visit) return;
+    if (!news || news.dataset.state === fragment.dataset.state) { follow(fragment, count + 1); return; }
+    const held = view.contains(document.activeElement);
+    show(news);
+    if (held) $("[data-heading]", view)?.focus();
+    announce(news.dataset.announce ?? "");
+  }, count < 10 ? 1000 : count < 25 ? 2000 : 5000);
+}
+
+// --- the form ----------------------------------------------------------------------------------------------
+const submitter = () => $("[data-submitter]", form.element);
+const suggested = () => $$("[data-suggested]", form.element);
+const trouble = () => $("[data-trouble]", form.element);
+const markTouched = () => suggested().forEach((input) => input.toggleAttribute("data-edited", form.touched.has(input.name)));
+
+function adopt(element) { // a form that came back keeps what the agent touched
+  const touched = form?.element.dataset.submit === element.dataset.submit ? form.touched : new Set();
+  form = { element, touched, turn: 0, timer: 0, sending: false, explain: false };
+  markTouched();
+}
+
+function dropForm() {
+  form?.request?.abort();
+  clearTimeout(form?.timer);
+  form = null;
+}
+
+/** What is sent: all that is in the boxes; a suggested payment only once the agent has changed it. */
+function values() {
+  const body = new URLSearchParams();
+  for (const input of form.element.elements) {
+    if (!input.name || input.disabled || (input.matches("[data-suggested]") && !form.touched.has(input.name))) continue;
+    if (input.type === "checkbox") body.append(input.name, String(input.checked));
+    else if (input.type !== "radio" || input.checked) body.append(input.name, input.value);
+  }
+  return body;
+}
+
+function edited(input) {
+  if (form.sending) return;
+  form.touched.add(input.name);
+  if (input.matches("[data-respread]")) suggested().forEach((other) => form.touched.delete(other.name));
+  markTouched();
+  refresh(PREVIEW_AFTER);
+}
+
+function refresh(after) {
+  form.turn += 1; // an answer that is still on its way is now too old
+  form.request?.abort();
+  form.element.toggleAttribute("data-resting", false);
+  form.element.toggleAttribute("data-stale", true);
+  submitter().setAttribute("aria-disabled", "true");
+  clearTimeout(form.timer);
+  form.timer = setTimeout(preview, after);
+}
+
+async function preview() {
+  const [mine, turn] = [form, form.turn];
+  const late = () => form !== mine || turn !== mine.turn;
+  mine.request = new AbortController();
+  busy(true);
+  try {
+    const fragment = await ask(mine.element.dataset.preview, { body: values(), signal: mine.request.signal });
+    if (late()) return;
+    if (fragment.dataset.view === "form") swap(fragment);
+    else { show(fragment, "look"); place(); }
+  } catch {
+    if (late()) return;
+    trouble().textContent = "The total could not be worked out. Press the button to try again; nothing has been sent.";
+  }
+  busy(false);
+}
+
+function swap(fragment) {
+  const button = submitter();
+  const face = () => `${button.textContent} ${button.getBoundingClientRect().top}`;
+  const before = face();
+  const focused = document.activeElement?.id;
+  $$("[data-reserve]", form.element).forEach((element) => { element.style.minHeight = `${element.offsetHeight}px`; });
+  const old = new Map($$("[data-live]", form.element).map((element) => [element.dataset.live, element]));
+  const known = $$("[data-live]", fragment).filter(({ dataset }) => old.has(dataset.live));
+  known.forEach((fresh) => sync(old.get(fresh.dataset.live), fresh));
+  if (focused && document.activeElement?.id !== focused) byId(focused)?.focus();
+  markTouched();
+  trouble().textContent = "";
+  const ready = !button.hasAttribute("aria-disabled");
+  button.setAttribute("aria-disabled", "true");
+  form.element.toggleAttribute("data-stale", false);
+  form.element.toggleAttribute("data-resting", true);
+  form.timer = setTimeout(() => {
+    form.element.toggleAttribute("data-resting", false);
+    if (ready) button.removeAttribute("aria-disabled");
+  }, face() === before ? 0 : STEADY);
+  if (form.explain) explain(false);
+}
+
+/** Make `old` look like `fresh` without replacing it, so that focus, caret and what was typed survive. */
+function sync(old, fresh, revealed = false) {
+  revealed ||= old.hidden && !fresh.hidden;
+  const names = new Set([...old.getAttributeNames(), ...fresh.getAttributeNames()].filter((name) => name !== "style"));
+  for (const name of names) {
+    if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+    else if (old.getAttribute(name) !== fresh.getAttribute(name)) old.setAttribute(name, fresh.getAttribute(name));
+  }
+  const typed = form.touched.has(old.name) && !revealed; // what the agent typed stays; the rest is the server's
+  if (old.matches("input, textarea") && !typed) [old.value, old.checked] = [fresh.value, fresh.checked];
+  if (old.matches("textarea")) return;
+  const chosen = typed ? old.value : fresh.value;
+  const mine = [...old.childNodes];
+  [...fresh.childNodes].forEach((node, index) => {
+    const twin = mine[index];
+    if (!twin) old.append(node.cloneNode(true));
+    else if (["nodeName", "id", "name"].some((key) => twin[key] !== node[key])) twin.replaceWith(node.cloneNode(true));
+    else if (twin.nodeType === Node.ELEMENT_NODE) sync(twin, node, revealed);
+    else if (twin.data !== node.data) twin.data = node.data;
+  });
+  mine.slice(fresh.childNodes.length).forEach((node) => node.remove());
+  if (old.matches("select")) old.value = chosen;
+}
+
+/** One press sends once, and only what the button says at that moment. */
+function press() {
+  if (form.sending || "resting" in form.element.dataset) return;
+  if ("stale" in form.element.dataset) { refresh(0); announce("One moment, the amount is being worked out. Then press again."); }
+  else if (submitter().getAttribute("aria-disabled") === "true") explain(true);
+  else send();
+}
+
+/** Lead the agent to what is wrong or missing; when nothing on the page says it, ask the server. */
+function explain(mayAsk) {
+  const seen = (selector) => $$(selector, form.element).filter((element) => element.offsetParent);
+  const empty = (field) => !(field.matches("[role=radiogroup]") ? $(":checked", field) : field.value);
+  const missing = seen("[aria-required]").find(empty);
+  missing?.closest(".field").setAttribute("data-missing", "");
+  const wrong = seen("#errors")[0] ?? seen('[aria-invalid="true"]')[0] ?? missing;
+  wrong?.focus();
+  form.explain = mayAsk && !wrong;
+  if (form.explain) refresh(0);
+}
+
+function setSending(sending) {
+  busy(sending);
+  form.sending = sending;
+  form.element.inert = sending;
+  form.element.toggleAttribute("data-sending", sending);
+  submitter().disabled = sending;
+}
+
+async function send() {
+  const { submit, cancel } = form.element.dataset;
+  const body = values();
+  let fragment;
+  at.visit += 1;
+  setSending(true);
+  try {
+    fragment = await ask(submit, { body });
+  } catch (error) {
+    if (error instanceof Unsent) {
+      setSending(false);
+      trouble().textContent = `${error.message || "The CRM did not say who you are."} Nothing was sent.`;
+      return;
+    }
+    fragment = screen("doubt", cancel); // it may have arrived: never sent again, only looked at
+  }
+  busy(false);
+  at.url = cancel;
+  show(fragment, "look");
+  if (form) explain(false); else place();
+}
+
+// --- small controls ----------------------------------------------------------------------------------------
+function select(tab, focus = true) {
+  for (const other of $$("[role=tab]", view)) {
+    other.setAttribute("aria-selected", String(other === tab));
+    other.tabIndex = other === tab ? 0 : -1;
+    byId(other.getAttribute("aria-controls")).hidden = other !== tab;
+  }
+  at.tab = tab.id;
+  if (focus) tab.focus();
+}
+
+function openMenu(open) {
+  const menu = $("[data-menu] > ul", view);
+  if (!menu || menu.hidden !== open) return;
+  menu.hidden = !open;
+  menu.previousElementSibling.setAttribute("aria-expanded", String(open));
+  measure();
+}
+
+function setQuantity(input, value) {
+  if (!form || input.readOnly) return;
+  input.value = Math.min(input.max, Math.max(0, value));
+  edited(input);
+}
+
+const PRESSED = { // data attribute of a button: what pressing it does
+  get: ({ dataset }) => (dataset.get ? go(dataset.get, { back: "back" in dataset }) : start()),
+  post: ({ dataset }) => go(dataset.post, { body: new URLSearchParams() }),
+  restart: () => start(),
+  toggle: (button) => openMenu(button.nextElementSibling.hidden),
+  fold: (button) => button.setAttribute("aria-expanded", String(!(view.hidden = !view.hidden))),
+  step: ({ dataset }) => setQuantity(byId(dataset.for), Number(byId(dataset.for).value) + Number(dataset.step)),
+  fill: ({ dataset, parentElement }) => $$("input[type=number]", parentElement.closest("fieldset"))
+    .forEach((input) => setQuantity(input, dataset.fill === "max" ? Number(input.max) : 0)),
+  undo: ({ dataset: { undo } }) => {
+    form.touched.delete(byId(undo).name);
+    byId(undo).focus();
+    refresh(0);
+  },
+};
+
+const left = ({ target }) => { if (!target.closest("[data-menu]")) openMenu(false); };
+document.addEventListener("focusin", left);
+document.addEventListener("click", left);
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest("button");
+  if (!button || button.matches("[data-submitter], [aria-disabled=true]")) return;
+  if (button.matches("[role=tab]")) select(button);
+  else PRESSED[Object.keys(PRESSED).find((name) => name in button.dataset)]?.(button);
+});
+
+document.addEventListener("submit", (event) => {
+  const { target } = event;
+  event.preventDefault();
+  if (target.matches("[data-search]")) go(`${target.dataset.search}?${new URLSearchParams(new FormData(target))}`);
+  else if (form?.element === target) press();
+});
+
+document.addEventListener("input", ({ target }) => { if (form?.element.contains(target) && target.name) edited(target); });
+
+document.addEventListener("wheel", ({ target }) => { if (target.matches("input[type=number]:focus")) target.blur(); }); // turns no quantity
+
+document.addEventListener("keydown", (event) => {
+  const { target, key } = event;
+  if (key === "Escape" && target.closest("[data-menu]")) { openMenu(false); $("[data-toggle]").focus(); }
+  if (key === "Enter" && target.matches("[data-form] input")) event.preventDefault(); // only the button sends money
+  const step = target.matches("[role=tab]") && { ArrowRight: 1, ArrowLeft: -1 }[key];
+  if (!step) return;
+  const tabs = $$("[role=tab]", view);
+  select(tabs.at((tabs.indexOf(target) + step) % tabs.length));
+});
+
+function measure() {
+  const menu = $("[data-menu] > ul:not([hidden])", view)?.getBoundingClientRect().bottom ?? 0;
+  const now = Math.ceil(Math.max(byId("card").getBoundingClientRect().bottom, menu + 8) + window.scrollY);
+  if (now !== measure.last) tell({ type: "order-actions:height", height: (measure.last = now) });
+}
+new ResizeObserver(measure).observe(byId("card"));
+
+setInterval(() => $$("[data-age]").forEach((element) => { // the age of the data grows while one looks at it
+  const minutes = Math.floor((Date.now() - element.bornAt) / 60000);
+  if (minutes > 0 && minutes < 60) element.textContent = minutes === 1 ? "1 minute ago" : `${minutes} minutes ago`;
+}), 15000);
+
+async function start() {
+  const { start_url: url, screen: wrong, message } = await openSession(true).catch((error) => error);
+  if (!url) { show(screen(wrong ?? "offline", "", message)); return; }
+  document.body.dataset.surface = url.startsWith("/orders") ? "list" : "order";
+  go(document.body.dataset.start ?? url, { focus: false });
+}
+start();

@@ -1,0 +1,246 @@
+"""The command line."""
+
+import gzip
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from plugin.errors import FixTheBundle, OrderActionsError
+
+EXIT = """\b
+Exit codes:
+  0  done
+  1  refused, or failed and proved not done
+  2  the command line is wrong
+  3  the bundle or the set-up has errors
+  4  in doubt or still going on: look at the order before you repeat anything
+"""
+
+
+class _Bundle(click.Path):
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, exists=True, path_type=Path)
+
+
+_bundle = click.option(
+    "--bundle",
+    type=_Bundle(),
+    default=None,
+    help="Folder with plugin.yaml. Default: this folder if it has one, else ours.",
+)
+
+
+@click.group(epilog=EXIT, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="shopify-order-actions")
+def cli() -> None:
+    """Refund and cancel Shopify orders from the card in a CRM, by actions written in YAML."""
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(0, 65533), default=8000, show_default=True, help="First of three; 0: any.")
+@click.option("--no-open", is_flag=True, help="Do not open a browser.")
+@click.option("--load", "loads", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="An order as Shopify's webhooks send it (JSON); may be given several times.")  # fmt: skip
+@click.option("--set", "settings", multiple=True, help="A setting of the store, like refund_after_fulfillment=true.")
+@_bundle
+def demo(
+    port: int, no_open: bool, loads: tuple[Path, ...], settings: tuple[str, ...], bundle: Path | None
+) -> None:  # fmt: skip
+    """Try everything on this machine: a sandbox store, a sandbox desk and the plugin."""
+    from plugin.app import find_bundle
+    from plugin.demo import open_browser, running
+
+    stop = threading.Event()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda *_: stop.set())
+    with running(find_bundle(bundle), port, loads, click.echo, settings) as started:
+        click.echo(f"\n  Open {started.desk_url}\n\n  Press Ctrl-C to end. Store: {started.store_url}")
+        if not no_open:
+            open_browser(started.desk_url)
+        stop.wait()
+        click.echo("\nEnding.")
+
+
+@cli.command()
+@click.option("--bind", default="127.0.0.1:8001", show_default=True, help="Address to listen on.")
+@click.option("--workers", default=2, show_default=True, help="Web processes.")
+@_bundle
+def serve(bind: str, workers: int, bundle: Path | None) -> None:
+    """Serve the card for a CRM. Configured by environment variables; see docs/operations.md."""
+    from plugin.app import find_bundle
+    from plugin.serving import serve as run_server
+
+    run_server(find_bundle(bundle), bind, workers)
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@_bundle
+def check(paths: tuple[Path, ...], bundle: Path | None) -> None:
+    """Check a bundle: every mistake with file, line, column and its cure.
+
+    PATH names action files to look at; default is the whole bundle.
+    """
+    from plugin.app import find_bundle
+    from plugin.check import check_bundle
+    from plugin.findings import has_errors, render
+
+    root = find_bundle(bundle)
+    findings = check_bundle(root, list(paths) or None)
+    if findings:
+        click.echo(render(findings), err=True)
+    errors = sum(1 for one in findings if one.severity == "error")
+    warnings = len(findings) - errors
+    click.echo(
+        f"{root}: {errors} errors, {warnings} warnings" if findings else f"{root}: no errors",
+        err=bool(errors),
+    )
+    if has_errors(findings):
+        sys.exit(1)
+
+
+_order = click.option("--order", "name", required=True, help="The order's number, like #1001, or its Shopify id.")
+_form = click.option("--form", "form_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                     help="YAML or JSON: field name to value. Left out: the form's defaults.")  # fmt: skip
+_agent = click.option("--agent", "agent_id", required=True, help="Who does this; stands in the run and the note.")
+_groups = click.option("--role-group", "groups", multiple=True, required=True,
+                       help="CRM role group that decides the permission set.")  # fmt: skip
+_sandbox = click.option(
+    "--sandbox", is_flag=True, help="Use a sandbox store of this process instead of the environment's."
+)
+
+
+@cli.command("dry-run")
+@click.argument("action")
+@_order
+@_form
+@_sandbox
+@click.option("--agent", "agent_id", default="dry-run", show_default=True)
+@click.option("--role-group", "groups", multiple=True, help="Default: the widest permission set.")
+@_bundle
+def dry_run(
+    action: str, name: str, form_file: Path | None, sandbox: bool, agent_id: str, groups: tuple[str, ...],
+    bundle: Path | None,
+) -> None:  # fmt: skip
+    """Print the exact calls ACTION would send, as JSON, and send nothing."""
+    from plugin.commands import dry_run as command
+
+    click.echo(json.dumps(command(bundle, action, name, _read_form(form_file), agent_id, groups, sandbox), indent=2))
+
+
+@cli.command()
+@click.argument("action")
+@_order
+@_form
+@_agent
+@_groups
+@_sandbox
+@_bundle
+def run(
+    action: str, name: str, form_file: Path | None, agent_id: str, groups: tuple[str, ...], sandbox: bool,
+    bundle: Path | None,
+) -> None:  # fmt: skip
+    """Do ACTION without the card: same permissions, limits and runs, recorded as from here."""
+    from plugin.commands import run as command
+
+    state, text = command(bundle, action, name, _read_form(form_file), agent_id, groups, sandbox, click.echo)
+    click.echo(text, err=state not in ("done", "pending"))
+    sys.exit({"done": 0, "pending": 0, "working": 4, "doubt": 4}.get(state, 1))
+
+
+@cli.group()
+def schema() -> None:
+    """The pinned part of Shopify's GraphQL schema."""
+
+
+@schema.command()
+@click.option("--from", "source", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Shopify's whole Admin schema as SDL (.graphql or .graphql.gz).")  # fmt: skip
+@_bundle
+def pull(source: Path, bundle: Path | None) -> None:
+    """Cut what this bundle and the sandbox select from Shopify's schema, and write it into the bundle."""
+    from plugin.app import find_bundle
+    from plugin.commands import pull as command
+
+    text = gzip.decompress(source.read_bytes()).decode() if source.suffix == ".gz" else source.read_text("utf-8")
+    path = command(find_bundle(bundle), text, click.echo)
+    click.echo(f"Wrote {path}.")
+
+
+@cli.group()
+def runs() -> None:
+    """What was pressed, what became of it, and what a person must decide. Configured like `serve`."""
+
+
+@runs.command("list")
+@click.option("--open", "only_open", is_flag=True, help="Only runs that are not finished.")
+@_bundle
+def list_runs(only_open: bool, bundle: Path | None) -> None:
+    """The newest runs, a line each."""
+    from plugin.commands import list_runs as command
+
+    for line in command(bundle, only_open):
+        click.echo(line)
+
+
+@runs.command()
+@click.argument("run_id")
+@_bundle
+def show(run_id: str, bundle: Path | None) -> None:
+    """Everything known of one run; what the customer wrote is left out."""
+    from plugin.commands import show_run as command
+
+    click.echo(json.dumps(command(bundle, run_id), indent=2))
+
+
+@runs.command()
+@click.argument("run_id")
+@click.option("--as", "how", required=True, help="again, not-done, or the number of the refund this run made.")
+@click.option("--reason", required=True, help="Why; kept with the run.")
+@_agent
+@_groups
+@_bundle
+def resolve(
+    run_id: str, how: str, reason: str, agent_id: str, groups: tuple[str, ...], bundle: Path | None
+) -> None:  # fmt: skip
+    """Decide about a run in doubt, after comparing the order in Shopify with it."""
+    from plugin.commands import resolve as command
+
+    click.echo(command(bundle, run_id, how, reason, agent_id, groups))
+
+
+def _read_form(path: Path | None) -> dict[str, Any] | None:
+    from plugin.source import load
+
+    if path is None:
+        return None
+    source = load(path)
+    if source.findings:
+        from plugin.findings import render
+
+        raise FixTheBundle(render(source.findings))
+    if not isinstance(source.data, dict):
+        raise FixTheBundle(f"{path} must be a mapping of field names to values.")
+    return source.data
+
+
+def main() -> NoReturn:
+    """The program's door: errors to stderr, one sentence each, and an exit code."""
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except OrderActionsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(3 if type(error).__name__ in ("FixTheBundle", "FixTheSetup") else 1)
+    sys.exit(0)

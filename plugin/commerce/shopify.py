@@ -1,0 +1,141 @@
+"""Shopify's Admin GraphQL API over HTTP: reads are retried, mutations are sent once."""
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ssl import SSLCertVerificationError
+from typing import Any
+
+import requests
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+
+from plugin.errors import FixTheSetup, TryLater
+from plugin.ports import Reply
+from plugin.shapes import StoreInfo
+
+SHOP = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.myshopify\.com")
+MAX_BYTES = 1 << 20
+CONNECT, READ, DEADLINE = 5.0, 30.0, 45.0
+READ_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One connected store; `base_url` is for the sandbox only, else the address is made of the domain."""
+
+    info: StoreInfo
+    token: str
+    base_url: str | None = None
+
+
+class Shopify:
+    """The Commerce socket. Source of every rule: facts/shopify.md §1, §5 and money-safety §1.4."""
+
+    def __init__(self, connections: Sequence[Connection], version: str) -> None:
+        for one in connections:
+            if not SHOP.fullmatch(one.info.domain):
+                raise FixTheSetup(f"{one.info.domain!r} is not a store's domain; write it like my-shop.myshopify.com")
+        self._connections = {one.info.domain: one for one in connections}
+        self._version = version
+        self._session = _session()
+
+    def stores(self) -> Sequence[StoreInfo]:
+        return [one.info for one in self._connections.values()]
+
+    def read(self, store: str, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        body = json.dumps({"query": document, "variables": variables}).encode()
+        wait = 0.0
+        for _ in range(READ_TRIES):
+            time.sleep(wait)
+            reply = self._post(store, body, self._session)
+            data, wait = _data(reply)
+            if data is not None:
+                return data
+        raise TryLater("Shopify does not answer just now. Nothing was done; try again in a minute.")
+
+    def send(self, store: str, body: bytes) -> Reply:
+        with _session() as fresh:
+            return self._post(store, body, fresh)
+
+    def _post(self, store: str, body: bytes, session: requests.Session) -> Reply:
+        one = self._connections[store]
+        url = f"{one.base_url or 'https://' + store}/admin/api/{self._version}/graphql.json"
+        headers = {"Content-Type": "application/json", "X-Shopify-Access-Token": one.token}
+        try:
+            answer = session.post(
+                url, data=body, headers=headers, timeout=(CONNECT, READ), allow_redirects=False, stream=True
+            )
+            with answer:
+                content = _whole(answer)
+        except requests.RequestException as error:
+            return Reply(None, b"", "not_sent" if _never_left(error) else "cut", type(error).__name__)
+        except (_TooMuch, HTTPError, OSError) as error:
+            return Reply(None, b"", "cut", str(error) or type(error).__name__)
+        served = answer.headers.get("X-Shopify-API-Version", self._version)
+        if answer.status_code == 200 and served != self._version:
+            return Reply(None, content, "cut", f"Shopify served version {served}, not {self._version}")
+        return Reply(answer.status_code, content, None, "")
+
+
+class _TooMuch(Exception):
+    """The answer is longer or slower than any honest one."""
+
+
+def _session() -> requests.Session:
+    """No retries, no redirects, no proxy or .netrc from the environment."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+def _whole(answer: requests.Response) -> bytes:
+    """The body, within 1 MiB and the overall deadline (timeout= limits each read, not their sum).
+
+    `read1` gives what has come; `iter_content` would wait for a full part, however slowly it drips.
+    """
+    end = time.monotonic() + DEADLINE
+    parts, size = [], 0
+    while part := answer.raw.read1(65536, decode_content=True):
+        size += len(part)
+        if size > MAX_BYTES:
+            raise _TooMuch("the answer is longer than 1 MiB")
+        if time.monotonic() > end:
+            raise _TooMuch("the answer took too long")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _never_left(error: requests.RequestException) -> bool:
+    """Refused, no such name, a certificate that is not trusted: proved not sent.
+
+    `ConnectionError` alone proves nothing, and an SSLError may also come while the answer is read.
+    """
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    cause = reason.args[0] if isinstance(error, requests.exceptions.SSLError) and reason and reason.args else None
+    return isinstance(reason, (NewConnectionError, NameResolutionError)) or isinstance(cause, SSLCertVerificationError)
+
+
+def _data(reply: Reply) -> tuple[dict[str, Any] | None, float]:
+    """The data of a read, or how long to wait before asking again. Raises what no retry would mend."""
+    if reply.status in (401, 403):
+        raise FixTheSetup(f"Shopify refused the store's access token (HTTP {reply.status}). Reconnect the store.")
+    if reply.status != 200:
+        return None, 0.3
+    try:
+        answer = json.loads(reply.body)
+    except ValueError:
+        return None, 0.3
+    errors = answer.get("errors") or []
+    if not errors and isinstance(answer.get("data"), dict):
+        return answer["data"], 0.0
+    codes = {(one.get("extensions") or {}).get("code") for one in errors}
+    if codes == {"THROTTLED"}:
+        return None, 1.0
+    if "INTERNAL_SERVER_ERROR" in codes or not errors:
+        return None, 0.3
+    said = "; ".join(str(one.get("message", "")) for one in errors)
+    raise FixTheSetup(f"Shopify refused to read the order: {said}")

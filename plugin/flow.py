@@ -1,0 +1,366 @@
+"""The program: a card, an open form, a preview, a submit. Read from top to bottom.
+
+A form travels as a signed token that holds its run id and what the agent was shown. Nothing is sent to
+Shopify that was not committed first (`runtime.carry_out`), and nothing is committed that the permission
+set, the fresh order and the limit do not allow (`submit`).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from plugin import plan, views
+from plugin.codec import encode
+from plugin.documents import changes, fingerprint
+from plugin.drafts import Draft, draft, judge, must_own, scope_of, store_of, unavailable
+from plugin.errors import FixTheForm, LookAgain, NotAllowed, NothingHere, OrderActionsError, WaitForRun
+from plugin.permissions import READ, check_limit, permission_set, require
+from plugin.ports import NewRun, Tools
+from plugin.reading import Seen, list_orders, look, snapshot
+from plugin.runtime import carry_out
+from plugin.shapes import Action, Agent, FormState, Identity, Place, Plan, Run, Session, StoreInfo
+from plugin.telling import refunds_of, told
+from plugin.tokens import FormClaims, SessionClaims, Tokens, new_run_id
+
+OTHER_AMOUNT = "The amount is not the one you were shown. Nothing was done; look at it and press again."
+PATIENCE = 2.5  # seconds a submit waits for Shopify before the card follows the run
+
+
+@dataclass(frozen=True)
+class View:
+    """A card template with its context, and the HTTP status it is sent with."""
+
+    card: str
+    context: Mapping[str, Any]
+    status: int = 200
+
+
+# ---------------------------------------------------------------- who
+
+
+def sign_in(tools: Tools, tokens: Tokens, identity: Identity) -> tuple[str, str]:
+    """A session token for this agent and customer, and where the card starts. Raises NotAllowed."""
+    chosen = permission_set(tools.bundle, identity.role_groups)
+    place = None
+    if identity.store is not None and identity.order is not None:
+        place = Place(identity.store, identity.order)
+    claims = SessionClaims(
+        identity.agent_id, identity.agent_name, chosen.name, identity.customer, identity.conversation, place
+    )
+    start = views.order_url(place) if place else "/orders"
+    return tokens.seal_session(claims, tools.clock.now()), start
+
+
+def session_of(tools: Tools, claims: SessionClaims, door: str = "card") -> Session:
+    """The permission set is looked up at every request, so that a changed bundle holds at once."""
+    found = tools.bundle.permission_sets.get(claims.permission_set)
+    if found is None:
+        raise NotAllowed("Your permission set no longer exists. Ask an administrator.")
+    agent = Agent(claims.agent_id, claims.agent_name, found.name, found.grants, found.limit)
+    return Session(agent, claims.customer, claims.conversation, claims.place, door)
+
+
+# ---------------------------------------------------------------- the card
+
+
+def card(tools: Tools, session: Session, query: str = "", page: int = 1, *, force: bool = False) -> View:
+    """The customer's orders, from our tables; Shopify is asked at first sight and when the list is old."""
+    require(session.agent, READ, tools.bundle.permissions)
+    email, now = session.customer.email, tools.clock.now()
+    problem, oldest = None, 0
+    if not email:
+        problem = "The CRM has no e-mail for this customer, so no orders can be found."
+    for store in tools.commerce.stores() if email else ():
+        listed = tools.orders.listed_at(store.domain, email)
+        age = None if listed is None else views.seconds_since(listed, now)
+        if force or age is None or age > int(store.settings["snapshot_max_age"]):
+            try:
+                list_orders(tools, store.domain, email)
+                age = 0
+            except OrderActionsError as error:
+                problem = str(error)
+        oldest = max(oldest, age or 0)
+    rows = tools.orders.orders_of(email)
+    stores = {one.domain: one for one in tools.commerce.stores()}
+    doubtful = {run.place for run in tools.runs.open_runs()}
+    shown = [row for row in rows if row.place.store in stores]
+    context = views.order_list(session.customer, shown, stores, doubtful, query, page, oldest, problem)
+    return View("order_list", context)
+
+
+def order(tools: Tools, session: Session, place: Place, *, force: bool = False) -> View:
+    """One order: facts, charges, what can be done and why not, who is doing what, what was done."""
+    require(session.agent, READ, tools.bundle.permissions)
+    store = store_of(tools, place)
+    row = tools.orders.order(place)
+    if row is not None and row.legacy and tools.orders.owns(row, session.customer.email):
+        return _legacy(store, place, row.name)
+    fresh = None if force else snapshot(tools, place, session.customer.email)
+    seen, at = fresh or (look(tools, place), tools.clock.now())
+    must_own(session, seen)
+    open_run = tools.runs.open_run(place)
+    actions = [] if open_run else _actions(tools, session, seen, store)
+    context = {
+        "order": seen.view(tools.bundle.cards["order_view"].reads or ""),
+        "store": store.data(),
+        "admin_url": views.admin_url(store, place.order),
+        "back_url": None if session.place else "/orders",
+        "refresh_url": f"{views.order_url(place)}/refresh",
+        "age_seconds": views.seconds_since(at, tools.clock.now()),
+        "stale_reason": None,
+        "actions": actions,
+        "may_act": bool(actions),
+        "run": _open_run(tools, open_run) if open_run else None,
+        "history": [_past(tools, one) for one in tools.runs.runs_of(place) if not one.open],
+        "shipped": seen.facts.fulfillment_status == "FULFILLED",
+    }
+    return View("order_view", context)
+
+
+def _legacy(store: StoreInfo, place: Place, name: str) -> View:
+    text = "This order came from the older Shopify app. It opens here again after its next update in Shopify."
+    context = views.message(f"Order {name}", text) | {"action": None}
+    return View(
+        "message",
+        context | {"action": {"label": f"Open {name} in Shopify", "url": views.admin_url(store, place.order)}},
+    )
+
+
+def _actions(tools: Tools, session: Session, seen: Seen, store: StoreInfo) -> list[dict[str, Any]]:
+    """Actions the agent may use; one that is not available says why and what to do instead."""
+    held = [one for one in tools.bundle.actions.values() if one.permission in session.agent.permissions]
+    verdicts = {one.id: unavailable(one, scope_of(one, seen, session.agent, store)) for one in held}
+    rows = []
+    for action in held:
+        reason, suggest = verdicts[action.id]
+        instead = tools.bundle.actions[suggest] if suggest in verdicts and suggest is not None else None
+        works = instead is not None and verdicts[instead.id][0] is None
+        rows.append(views.action_row(action, seen.place, reason, instead if works else None))
+    return rows
+
+
+def _open_run(tools: Tools, run: Run) -> dict[str, Any]:
+    view = _outcome(tools, run)["outcome"]
+    action = tools.bundle.actions.get(run.action_id)
+    return {
+        "state": view["state"],
+        "title": f"{run.agent_name}: {action.title if action else run.action_id} - {view['title']}",
+        "text": view["text"],
+        "since": run.created_at.isoformat(),
+        "agent": run.agent_name,
+        "follow_url": views.run_url(run.place, run.id),
+    }
+
+
+def _past(tools: Tools, run: Run) -> dict[str, Any]:
+    action = tools.bundle.actions.get(run.action_id)
+    outcome = run.outcome or {}
+    return {
+        "title": action.title if action else run.action_id,
+        "text": outcome.get("text", ""),
+        "at": run.created_at.isoformat(),
+        "agent": run.agent_name,
+        "state": outcome.get("state", ""),
+    }
+
+
+# ---------------------------------------------------------------- the form
+
+
+def open_form(tools: Tools, tokens: Tokens, session: Session, place: Place, action_id: str) -> View:
+    """The form with its defaults, and what Shopify would do with them: one call."""
+    action = _authorized(tools, session, action_id)
+    _must_be_free(tools, place)
+    filled = draft(tools, session, place, action, None, {})
+    return _form(tools, tokens, session, filled, new_run_id())
+
+
+def preview(
+    tools: Tools,
+    tokens: Tokens,
+    session: Session,
+    place: Place,
+    action_id: str,
+    raw: Mapping[str, Any],
+    token: str,
+) -> View:
+    """The same form, with what Shopify would do now: one call; the token's time starts anew."""
+    action = _authorized(tools, session, action_id)
+    claims = _claims(tokens, session, place, action, token)
+    _must_be_free(tools, place)
+    filled = draft(tools, session, place, action, raw, claims.shown)
+    _stand_still(claims, filled.seen)
+    return _form(tools, tokens, session, filled, claims.run_id, checked=True)
+
+
+def submit(
+    tools: Tools,
+    tokens: Tokens,
+    session: Session,
+    place: Place,
+    action_id: str,
+    raw: Mapping[str, Any],
+    token: str,
+) -> View:
+    """Check everything again on the fresh order, commit the run, carry it out once, tell the truth."""
+    action = _authorized(tools, session, action_id)
+    claims = _claims(tokens, session, place, action, token)
+    already = tools.runs.run(claims.run_id)
+    if already is not None:
+        return _same_again(tools, already, raw)
+    read_at = tools.clock.now()
+    filled = draft(tools, session, place, action, raw, claims.shown)
+    _stand_still(claims, filled.seen)
+    mistakes, planned = judge(tools, session, filled, claims.run_id)
+    if mistakes or planned is None:
+        return _form(tools, tokens, session, filled, claims.run_id, checked=True, sent=True)
+    if plan.moves(planned) != claims.moves:
+        return _form(tools, tokens, session, filled, claims.run_id, refused=FixTheForm({}, [OTHER_AMOUNT]))
+    run = _begin(tools, session, filled, planned, raw, read_at)
+    run = carry_out(tools, run.id, PATIENCE, fresh=True)
+    if not run.open and (run.outcome or {}).get("state") == "failed":
+        return _proved_failure(tools, tokens, session, filled, run)
+    return _outcome_view(tools, run)
+
+
+def _begin(
+    tools: Tools, session: Session, filled: Draft, planned: Plan, raw: Mapping[str, Any], read_at: datetime
+) -> Run:  # fmt: skip
+    """The last gate before the run is written: permission and limit are checked here again."""
+    agent, place, action = session.agent, filled.seen.place, filled.action
+    require(agent, action.permission, tools.bundle.permissions)
+    check_limit(agent, planned, *tools.runs.moved(agent.id, place))
+    store = store_of(tools, place)
+    seen = filled.seen.facts
+    new = NewRun(
+        plan=planned,
+        place=place,
+        agent_id=agent.id,
+        agent_name=agent.name,
+        customer_id=session.customer.id,
+        conversation=session.conversation,
+        door=session.door,
+        read_at=read_at,
+        facts={
+            "name": seen.name,
+            "currency": seen.net_presentment.currency,
+            "refunds": [one.id for one in seen.refunds],
+            "fingerprint": fingerprint(seen),
+            "url": views.admin_url(store, place.order),
+            "raw": _digest(raw),
+            "permission_set": agent.permission_set,
+        },
+        texts=encode(filled.scope.given()),
+    )
+    return tools.runs.begin(new, tools.clock.now())
+
+
+def follow(tools: Tools, session: Session, place: Place, run_id: str) -> View:
+    """How a run stands now, from our tables."""
+    require(session.agent, READ, tools.bundle.permissions)
+    run = tools.runs.run(run_id)
+    if run is None or run.place != place or run.customer_id != session.customer.id:
+        raise NothingHere("There is no such run on this order.")
+    return _outcome_view(tools, run)
+
+
+# ---------------------------------------------------------------- the parts
+
+
+def _authorized(tools: Tools, session: Session, action_id: str) -> Action:
+    """Permission before anything is read."""
+    require(session.agent, READ, tools.bundle.permissions)
+    action = tools.bundle.actions.get(action_id)
+    if action is None:
+        raise NothingHere(f"There is no action {action_id!r}.")
+    require(session.agent, action.permission, tools.bundle.permissions)
+    return action
+
+
+def _must_be_free(tools: Tools, place: Place) -> None:
+    """While a run is open, its state is shown instead of any form (money-safety R9)."""
+    run = tools.runs.open_run(place)
+    if run is not None:
+        title = views.TITLES[views.run_state(run)]
+        raise WaitForRun(f"{run.agent_name} is working on this order: {title}. Go back to the order.", run.id)
+
+
+def _claims(tokens: Tokens, session: Session, place: Place, action: Action, token: str) -> FormClaims:
+    claims = tokens.open_form(token)
+    same = (claims.agent_id, claims.place, claims.action_id) == (session.agent.id, place, action.id)
+    if not same or claims.action_digest != action.digest:
+        raise LookAgain("This form is not of this order and action any more. Nothing was done; open it again.")
+    return claims
+
+
+def _form(
+    tools: Tools, tokens: Tokens, session: Session, filled: Draft, run_id: str, *,
+    checked: bool = False, sent: bool = False, refused: FixTheForm | None = None,
+) -> View:  # fmt: skip
+    """The rendered form. Mistakes are shown once the agent has typed; missing fields once it was sent."""
+    mistakes, planned = judge(tools, session, filled, run_id)
+    shown = refused or (mistakes if checked else None) or FixTheForm({})
+    quiet = {} if sent else filled.state.missing
+    claims = FormClaims(
+        run_id, session.agent.id, filled.seen.place, filled.action.id, filled.action.digest,
+        fingerprint(filled.seen.facts), plan.moves(planned) if planned else "", _suggested(filled.state),
+    )  # fmt: skip
+    context = views.form(
+        filled.action, filled.seen.place, filled.seen.facts.name, filled.state, filled.scope,
+        tokens.seal_form(claims, tools.clock.now()),
+        errors=shown.others,
+        by_field={name: text for name, text in shown.by_field.items() if name not in quiet},
+        ready=mistakes is None,
+    )  # fmt: skip
+    return View("action_form", context, 422 if sent or refused else 200)
+
+
+def _suggested(state: FormState) -> dict[str, dict[str, str]]:
+    """What the payments fields suggest now; a posted amount that differs was typed."""
+    return {
+        name: {one.option.id: one.option.suggested.plain() for one in value}
+        for name, value in state.values.items()
+        if isinstance(value, list) and value and hasattr(value[0], "amount")
+    }
+
+
+def _proved_failure(tools: Tools, tokens: Tokens, session: Session, filled: Draft, run: Run) -> View:
+    """Shopify refused, and nothing moved: the form again, with the reason at its field and a new run id."""
+    outcome = run.outcome or {}
+    field, text = outcome.get("field"), str(outcome.get("text"))
+    visible = field is not None and field not in filled.state.hidden | filled.state.forbidden
+    refused = FixTheForm({field: text}) if visible and field else FixTheForm({}, [text])
+    return _form(tools, tokens, session, filled, new_run_id(), checked=True, refused=refused)
+
+
+def _stand_still(claims: FormClaims, seen: Seen) -> None:
+    changed = changes(claims.fingerprint, fingerprint(seen.facts))
+    if changed:
+        raise LookAgain(f"The order changed since you opened this form: {'; '.join(changed)}. Nothing was done.")
+
+
+def _same_again(tools: Tools, run: Run, raw: Mapping[str, Any]) -> View:
+    """The same form sent twice gets the same answer; another form under its id is refused."""
+    if run.facts["raw"] != _digest(raw):
+        raise LookAgain("This form was already sent with other values. Look at the order again.")
+    return _outcome_view(tools, run)
+
+
+def _digest(raw: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()
+
+
+def _outcome(tools: Tools, run: Run) -> dict[str, Any]:
+    state = views.run_state(run)
+    action = tools.bundle.actions.get(run.action_id)
+    text = str((run.outcome or {}).get("text", ""))
+    if run.open and state == "pending" and action is not None:
+        text = str(told(run, action, "pending")["text"])
+    return views.outcome(run, state, views.run_text(run, state, text), refunds_of(run))
+
+
+def _outcome_view(tools: Tools, run: Run) -> View:
+    return View("outcome", _outcome(tools, run), 202 if run.open else 200)

@@ -1,0 +1,63 @@
+"""Who may do what, before anything is read; and how much, on the plan, before anything is done."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from plugin.errors import NotAllowed
+from plugin.money import Money
+from plugin.shapes import Agent, Bundle, PermissionSet, Plan
+
+READ = "shopify.order.read"
+
+
+def permission_set(bundle: Bundle, role_groups: Iterable[str]) -> PermissionSet:
+    """The permission set of an agent's role groups. Raises NotAllowed when none is mapped."""
+    names = [bundle.role_groups[group] for group in role_groups if group in bundle.role_groups]
+    if not names:
+        raise NotAllowed("None of your role groups may use Shopify orders here. Ask an administrator to map one.")
+    order = list(bundle.permission_sets)
+    return max(
+        (bundle.permission_sets[name] for name in names),
+        key=lambda one: (len(one.grants), -order.index(one.name)),
+    )
+
+
+def require(agent: Agent, permission: str, titles: Mapping[str, str]) -> None:
+    """Raises NotAllowed when the agent does not hold the permission."""
+    if permission not in agent.permissions:
+        raise NotAllowed(f'You do not have the permission "{titles.get(permission, permission)}".')
+
+
+def check_limit(agent: Agent, plan: Plan, already: tuple[Money, ...], already_shop: tuple[Money, ...]) -> None:
+    """The money that will really leave, plus what this agent moved on this order, against the agent's limit.
+
+    `already` are the amounts of earlier steps in the order's currency, `already_shop` in the store's.
+    A permission set without a limit may move nothing. Raises NotAllowed.
+    """
+    now = [step.moves for step in plan.steps if step.moves > 0]
+    if not now:
+        return
+    currency = now[0].currency
+    if currency in agent.limit.presentment:
+        limit = Money(currency, Decimal(agent.limit.presentment[currency]))
+        _compare(limit, now, already)
+        return
+    shop = [step.moves_shop for step in plan.steps if step.moves > 0]
+    limit = Money(shop[0].currency, Decimal(agent.limit.shop or "0"))
+    _compare(limit, shop, already_shop)
+
+
+def _compare(limit: Money, now: list[Money], already: tuple[Money, ...]) -> None:
+    moving, moved = Money.zero(limit.currency), Money.zero(limit.currency)
+    for one in now:
+        moving = moving + one
+    for one in already:
+        if one > 0:
+            moved = moved + one
+    if moving + moved <= limit:
+        return
+    before = f" and you have already moved {moved.show()} on this order" if moved > 0 else ""
+    raise NotAllowed(
+        f"This would pay back {moving.show()}{before}; your limit on one order is {limit.show()}. "
+        "Lower the amount or ask a supervisor."
+    )

@@ -1,0 +1,178 @@
+"""The sockets: what the program needs of a shop, a CRM and a database, and what each must promise."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from plugin.documents import OrderQuery
+from plugin.money import Money
+from plugin.shapes import Bundle, Identity, Note, OrderRow, Place, Plan, Run, Step, StepState, StoreInfo
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back for one mutation, unjudged.
+
+    `fault` is None for an HTTP answer, `not_sent` when the request provably never left (refused, no
+    name, no TLS), else `cut`: anything may have happened.
+    """
+
+    status: int | None
+    body: bytes
+    fault: str | None
+    detail: str
+
+
+class Commerce(Protocol):
+    """A shop's Admin API."""
+
+    def read(self, store: str, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The `data` of a query; retried on throttling. Raises TryLater, FixTheSetup."""
+        ...
+
+    def send(self, store: str, body: bytes) -> Reply:
+        """Send one mutation once, these exact bytes; never raises for what the network does."""
+        ...
+
+    def stores(self) -> Sequence[StoreInfo]: ...
+
+
+class Host(Protocol):
+    """A CRM."""
+
+    def identify(self, token: str) -> Identity:
+        """Who holds this token and which customer is shown. Raises SignInAgain."""
+        ...
+
+    def post_note(self, note: Note) -> None:
+        """Write the note once for its id. Raises TryLater when it must be tried again."""
+        ...
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """All that is committed before the first call."""
+
+    plan: Plan
+    place: Place
+    agent_id: str
+    agent_name: str
+    customer_id: str
+    conversation: str | None
+    door: str
+    read_at: datetime
+    facts: Mapping[str, Any]
+    texts: Mapping[str, Any]
+
+
+class Runs(Protocol):
+    """Tables `runs`, `steps` and `outbox`. Every method is one committed transaction."""
+
+    def begin(self, new: NewRun, now: datetime) -> Run:
+        """Write run and steps as `intent`. The same id again gives the run as it stands.
+
+        Raises WaitForRun when another run is open on the order (a unique index, not a look), LookAgain
+        when one was closed after `read_at`: what the form was judged by may be old.
+        """
+        ...
+
+    def run(self, run_id: str) -> Run | None: ...
+
+    def open_run(self, place: Place) -> Run | None: ...
+
+    def runs_of(self, place: Place) -> Sequence[Run]: ...
+
+    def open_runs(self) -> Sequence[Run]: ...
+
+    def newest(self, count: int) -> Sequence[Run]: ...
+
+    def moved(self, agent_id: str, place: Place) -> tuple[tuple[Money, ...], tuple[Money, ...]]:
+        """Amounts that the agent's steps moved or may have moved: in the order's, the store's currency."""
+        ...
+
+    def claim(self, run_id: str, owner: str, now: datetime, seconds: float) -> int | None:
+        """Take the lease if it is free or ended; its epoch, or None. Only this epoch may write then."""
+        ...
+
+    def release(self, run_id: str, epoch: int) -> None: ...
+
+    def sending(self, step: Step, epoch: int, now: datetime) -> None:
+        """Commit that the step is about to be sent. Raises LostLease."""
+        ...
+
+    def record(
+        self, step: Step, epoch: int, state: StepState, *, receipt: Mapping[str, Any] | None = None,
+        error: str | None = None, error_field: str | None = None,
+    ) -> None:  # fmt: skip
+        """Commit what is known of the step. Raises LostLease."""
+        ...
+
+    def close(self, run_id: str, epoch: int, outcome: Mapping[str, Any], note: Note | None, now: datetime) -> None:
+        """Close the run, with its note in the outbox, in one transaction; steps never sent are failed.
+
+        Raises LostLease.
+        """
+        ...
+
+    def due_notes(self, now: datetime) -> Sequence[tuple[Note, int]]: ...
+
+    def note_sent(self, note_id: str) -> None: ...
+
+    def note_later(self, note_id: str, attempts: int, at: datetime) -> None: ...
+
+
+class LostLease(Exception):
+    """Another worker holds the run now; what we know may be old, so nothing is written."""
+
+
+class Orders(Protocol):
+    """Tables `orders`, `customers_seen` and `webhooks_seen`."""
+
+    def order(self, place: Place) -> OrderRow | None: ...
+
+    def orders_of(self, email: str) -> Sequence[OrderRow]: ...
+
+    def owns(self, row: OrderRow, email: str) -> bool: ...
+
+    def listed_at(self, store: str, email: str) -> datetime | None: ...
+
+    def mark_listed(self, store: str, email: str, now: datetime) -> None: ...
+
+    def put_header(self, place: Place, email: str, header: Mapping[str, Any], *, webhook: datetime | None) -> bool:
+        """Insert, or replace what is older by `updatedAt`; an update heals a legacy order. True if taken."""
+        ...
+
+    def put_snapshot(self, place: Place, snapshot: Mapping[str, Any], now: datetime) -> None:
+        """Keep the whole order, encrypted; its header must have been put before."""
+        ...
+
+    def put_legacy(self, place: Place, email: str, header: Mapping[str, Any]) -> None: ...
+
+    def webhook_seen(self, store: str, webhook_id: str, topic: str) -> bool: ...
+
+    def mark_webhook(self, store: str, webhook_id: str, topic: str, now: datetime) -> None:
+        """After its effect: a delivery that failed half-way is taken again."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Everything the program works with, plugged in once by `app`."""
+
+    bundle: Bundle
+    query: OrderQuery
+    commerce: Commerce
+    host: Host
+    runs: Runs
+    orders: Orders
+    clock: Clock
+
+    def store(self, domain: str) -> StoreInfo | None:
+        return next((one for one in self.commerce.stores() if one.domain == domain), None)

@@ -1,0 +1,7 @@
+"""A fake Shopify store over real HTTP; rules without a recording behind them are listed in `UNPROVEN`."""
+
+from .server import Running, serve
+from .state import Shop
+from .unproven import UNPROVEN
+
+__all__ = ["UNPROVEN", "Running", "Shop", "serve"]

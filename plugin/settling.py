@@ -1,0 +1,178 @@
+"""Following what Shopify accepted: a cancel's job and a refund's money, until they are known. Reads only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from plugin.codec import decode, encode
+from plugin.documents import fingerprint
+from plugin.errors import OrderActionsError
+from plugin.expr import ExprError, Expression, Scope
+from plugin.money import total
+from plugin.operations import OPERATIONS, Moves
+from plugin.ports import Tools
+from plugin.reading import Seen, keep, look
+from plugin.reconcile import same_world
+from plugin.shapes import Action, OrderFacts, Poll, RefundSeen, Run, Step, StepSpec, StepState
+from plugin.telling import refusal, results, run_scope
+from plugin.verdicts import UserError
+
+LOOK_AGAIN = 1.0  # seconds an order just seen need not be read again
+NOT_PAID = "The refund is recorded in Shopify, but the payment provider did not pay it back."
+OTHER_MONEY = "Shopify paid back another amount than was asked for. Compare the order in Shopify with this run."
+CHANGED = "Shopify says this failed, but the order changed meanwhile. Look at the order in Shopify."
+
+
+@dataclass(frozen=True)
+class Work:
+    """A run in our hands: the lease's epoch, its action as it is now, and when to stop for the moment."""
+
+    tools: Tools
+    run: Run
+    epoch: int
+    action: Action | None
+    until: float
+
+    def spec(self, step: Step) -> StepSpec | None:
+        steps = self.action.steps if self.action else ()
+        return next((one for one in steps if one.name == step.name), None)
+
+    def record(self, step: Step, state: StepState, **known: Any) -> None:
+        self.tools.runs.record(step, self.epoch, state, **known)
+
+
+def settle(work: Work, step: Step, spec: StepSpec) -> bool:
+    """Look once more at a confirmed step. True when it came to an end, False while that is not known."""
+    try:
+        if spec.poll is not None and not (step.receipt or {}).get("$job"):
+            return _follow_job(work, step, spec, spec.poll)
+        return _follow_money(work, step)
+    except (OrderActionsError, ExprError, ValueError, KeyError, TypeError):
+        return False  # what cannot be read now is read by the worker later
+
+
+def seen_of(work: Work, step: Step, kept: Mapping[str, Any], seen: Seen) -> dict[str, Any]:
+    """What an order tells of this step's money, and when; kept in the receipt under `$` names."""
+    refunds = [
+        {"id": one.id, "amount": one.refunded, "statuses": list(one.statuses)}
+        for one in _refunds_of(work.run, step, kept, seen.facts)
+    ]
+    at = int(work.tools.clock.now().timestamp())
+    return {"$refunds": encode(refunds), "$at": at, "$fingerprint": fingerprint(seen.facts)}
+
+
+def _refunds_of(run: Run, step: Step, kept: Mapping[str, Any], facts: OrderFacts) -> list[RefundSeen]:
+    """The refunds that are this step's: the one in its receipt, or those its cancel brought about."""
+    own = kept.get("refund")
+    if isinstance(own, Mapping):
+        return [one for one in facts.refunds if one.id == own.get("id")]
+    if OPERATIONS[step.root].moves is not Moves.NET_PAYMENT or not step.moves > 0:
+        return []
+    before = set(run.facts["refunds"])
+    new = [one for one in facts.refunds if one.id not in before and one.refunded > 0]
+    if total([one.refunded for one in new], step.moves.currency) == step.moves:
+        return new
+    exact = [one for one in new if one.refunded == step.moves]
+    return exact if len(exact) == 1 else new  # somebody else refunded meanwhile
+
+
+# ---------------------------------------------------------------- the job of a cancel
+
+
+def _follow_job(work: Work, step: Step, spec: StepSpec, poll: Poll) -> bool:
+    """Shopify cancels in the background: never a success before the job says SUCCEEDED."""
+    tools, place = work.tools, work.run.place
+    until = min(work.until, tools.clock.now().timestamp() + poll.limit)
+    while True:
+        asked_at = tools.clock.now()
+        node = _job(work, step, poll)
+        if node and node["status"] == "FAILED":
+            return _job_failed(work, step, spec, node)
+        if node and node["status"] == "SUCCEEDED" and node["order"]:
+            seen = keep(tools, place, node["order"], asked_at)
+            if _holds(spec.settled_when, work, seen):
+                kept = {**(step.receipt or {}), "$job": "SUCCEEDED"}
+                work.record(step, StepState.CONFIRMED, receipt=kept | seen_of(work, step, kept, seen))
+                return True
+        if tools.clock.now().timestamp() + poll.every > until:
+            return False
+        tools.clock.sleep(poll.every)
+
+
+def _job(work: Work, step: Step, poll: Poll) -> Any:
+    """The job's result. Where there is no id (`jobResult` is nullable), or the job is gone after the time
+    to wait, the order itself is read, and `settled_when` decides."""
+    tools, place = work.tools, work.run.place
+    assert work.action is not None
+    try:
+        job = str(poll.job(run_scope(work.run, work.action).also(result=results(work.run, work.action))))
+        node = tools.commerce.read(place.store, tools.query.while_polling(), {"jobId": job})["node"]
+    except ExprError:
+        node = None
+    sent = step.last_sent_at
+    if node is not None or (sent and (tools.clock.now() - sent).total_seconds() < poll.limit):
+        return node
+    data = tools.commerce.read(place.store, tools.query.document(), {"orderId": place.gid})
+    return {"status": "SUCCEEDED", "order": data["snapshot"]}
+
+
+def _job_failed(work: Work, step: Step, spec: StepSpec, node: Mapping[str, Any]) -> bool:
+    """A failed job is proof that nothing happened only if the order stands still."""
+    if not same_world(work.run, step, look(work.tools, work.run.place).facts):
+        work.record(step, StepState.REVIEW, error=CHANGED)
+        return False
+    errors = tuple(UserError(one["message"], tuple(one["field"] or ()), one["code"]) for one in node["errors"])
+    words, mark = words_for(work, spec, errors) if errors else ("Shopify could not do this.", None)
+    work.record(step, StepState.FAILED, error=words, error_field=mark)
+    return True
+
+
+def words_for(work: Work, spec: StepSpec, errors: tuple[UserError, ...]) -> tuple[str, str | None]:
+    """The author's words for the first error that a rule matches, and the field to mark."""
+    assert work.action is not None
+    for error in errors:
+        for rule in spec.errors:
+            path = error.field[1:] if error.field[:1] == ("input",) else error.field
+            fits = rule.codes is None or error.code in rule.codes
+            fits = fits and (rule.message is None or error.message.startswith(rule.message))
+            if fits and (rule.field_path is None or path[: len(rule.field_path)] == rule.field_path):
+                data = {"message": error.message, "field": list(error.field), "code": error.code}
+                return refusal(rule.words, work.run, work.action, data), rule.mark
+    return "; ".join(error.message for error in errors), None
+
+
+def _holds(condition: Expression | None, work: Work, seen: Seen) -> bool:
+    assert work.action is not None
+    scope = Scope({"order": seen.view(work.action.reads)}, work.action.lets)
+    return condition is None or bool(condition.evaluate(scope))
+
+
+# ---------------------------------------------------------------- the money of a refund
+
+
+def _follow_money(work: Work, step: Step) -> bool:
+    """A refund is money back only when its transactions say SUCCESS (docs: OrderTransaction.status)."""
+    kept = dict(step.receipt or {})
+    if OPERATIONS[step.root].moves is Moves.NOTHING or not step.moves > 0:
+        work.record(step, StepState.SETTLED, receipt=kept)
+        return True
+    old = work.tools.clock.now().timestamp() - kept.get("$at", 0) > LOOK_AGAIN
+    if old and not _all_paid(decode(kept.get("$refunds", []))):
+        kept |= seen_of(work, step, kept, look(work.tools, work.run.place))
+    refunds = decode(kept.get("$refunds", []))
+    if any(status in ("FAILURE", "ERROR") for one in refunds for status in one["statuses"]):
+        work.record(step, StepState.REVIEW, receipt=kept, error=NOT_PAID)
+        return False
+    if not _all_paid(refunds):
+        work.record(step, StepState.CONFIRMED, receipt=kept)
+        return False
+    if total([one["amount"] for one in refunds], step.moves.currency) != step.moves:
+        work.record(step, StepState.REVIEW, receipt=kept, error=OTHER_MONEY)
+        return False
+    work.record(step, StepState.SETTLED, receipt=kept)
+    return True
+
+
+def _all_paid(refunds: list[dict[str, Any]]) -> bool:
+    """A refund without transactions has paid nobody yet."""
+    return bool(refunds) and all(one["statuses"] and set(one["statuses"]) == {"SUCCESS"} for one in refunds)

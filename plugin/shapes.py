@@ -1,0 +1,390 @@
+"""The records that travel between the floors: actions, orders, plans, runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from plugin.expr import Expression, Value
+from plugin.money import Money
+
+# ---------------------------------------------------------------- the action file
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A condition and the sentence it leads to; `target` is the suggested action or the field to mark."""
+
+    condition: Expression
+    text: Value
+    target: str | None = None
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a form; the keys a type does not have are None."""
+
+    name: str
+    type: str
+    label: Value
+    help: Value | None
+    visible_when: Expression | None
+    permission: str | None
+    required: bool
+    default: Any
+    options: Value | tuple[tuple[str, Value], ...] | None
+    currency: Value | None
+    maximum: Value | None
+    max_label: Value | None
+    max_length: int | None
+    edit_permission: str | None
+    at_most_suggested: bool
+    after_preview: bool
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    label: Value
+    value: Value
+    when: Expression | None
+    strong: bool
+
+
+@dataclass(frozen=True)
+class Preview:
+    query: str
+    variables: Value
+    summary: tuple[SummaryRow, ...]
+
+
+@dataclass(frozen=True)
+class Poll:
+    job: Value
+    every: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class ErrorRule:
+    """Which refusals of Shopify get which words; all None matches any."""
+
+    codes: tuple[str, ...] | None
+    field_path: tuple[str, ...] | None
+    message: str | None
+    mark: str | None
+    words: Value
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    name: str
+    when: Expression | None
+    mutation: str
+    root: str
+    variables: Value
+    idempotency: str
+    settled_when: Expression | None
+    poll: Poll | None
+    errors: tuple[ErrorRule, ...]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action file, compiled. `digest` is the SHA-256 of the file: which rules were in force."""
+
+    id: str
+    title: str
+    icon: str
+    position: int
+    permission: str
+    scopes: tuple[str, ...]
+    reads: str
+    availability: tuple[Rule, ...]
+    lets: Mapping[str, Expression]
+    fields: tuple[Field, ...]
+    preview: Preview | None
+    warnings: tuple[Rule, ...]
+    guards: tuple[Rule, ...]
+    sentence: Value
+    button: Value
+    steps: tuple[StepSpec, ...]
+    success: Value
+    pending: Value
+    note: Value
+    digest: str
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Money one agent may move on one order: in the store's currency, and by presentment currency."""
+
+    shop: str | None = None
+    presentment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PermissionSet:
+    name: str
+    title: str
+    grants: frozenset[str]
+    limit: Limit
+
+
+@dataclass(frozen=True)
+class Card:
+    template: str
+    reads: str | None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder with plugin.yaml in it, loaded."""
+
+    name: str
+    api_version: str
+    schema: str
+    permissions: Mapping[str, str]
+    permission_sets: Mapping[str, PermissionSet]
+    settings: Mapping[str, Any]
+    actions: Mapping[str, Action]
+    cards: Mapping[str, Card]
+    role_groups: Mapping[str, str]
+
+
+# ---------------------------------------------------------------- people and places
+
+
+@dataclass(frozen=True)
+class Agent:
+    """Who acts; `permissions` and `limit` come from the permission set mapped on our side."""
+
+    id: str
+    name: str
+    permission_set: str
+    permissions: frozenset[str]
+    limit: Limit
+
+    def data(self) -> dict[str, Any]:
+        return {"id": self.id, "name": self.name, "permissions": sorted(self.permissions)}
+
+
+@dataclass(frozen=True)
+class Customer:
+    """The customer the CRM shows; the e-mail matches orders and is stored only as a keyed hash."""
+
+    id: str
+    email: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a CRM says of the person before the card, proved by its token or by asking the CRM."""
+
+    agent_id: str
+    agent_name: str
+    role_groups: tuple[str, ...]
+    customer: Customer
+    conversation: str | None = None
+    store: str | None = None
+    order: str | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """An agent looking at one customer; `place` is set when the card starts on one order."""
+
+    agent: Agent
+    customer: Customer
+    conversation: str | None = None
+    place: "Place | None" = None
+    door: str = "card"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One order of one store. `order` is Shopify's numeric id as text."""
+
+    store: str
+    order: str
+
+    @property
+    def gid(self) -> str:
+        return f"gid://shopify/Order/{self.order}"
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    domain: str
+    name: str
+    settings: Mapping[str, Any]
+
+    @property
+    def admin_name(self) -> str:
+        return self.domain.removesuffix(".myshopify.com")
+
+    def data(self) -> dict[str, Any]:
+        return {"domain": self.domain, "name": self.name}
+
+
+# ---------------------------------------------------------------- what a form holds
+
+
+@dataclass(frozen=True)
+class FormState:
+    """A form as far as it is known.
+
+    `values` is what expressions see as `form`; `raw` what the agent typed; `missing` are required
+    fields left empty, told only when the form is sent.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    currencies: Mapping[str, str] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+    forbidden: frozenset[str] = frozenset()
+    locked: frozenset[str] = frozenset()
+    errors: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    raw: Mapping[str, Any] | None = None
+    shown: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+# ---------------------------------------------------------------- orders and runs
+
+
+@dataclass(frozen=True)
+class RefundSeen:
+    id: str
+    note: str
+    refunded: Money
+    statuses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OrderFacts:
+    """What the runtime itself reads of every order, whatever the actions read."""
+
+    id: str
+    name: str
+    email: str
+    updated_at: str
+    cancelled_at: str | None
+    staff_note: str | None
+    financial_status: str | None
+    fulfillment_status: str
+    net_shop: Money
+    net_presentment: Money
+    rate_shop: Money
+    rate_presentment: Money
+    refunded: Money
+    refunds: tuple[RefundSeen, ...]
+    quantities: tuple[tuple[str, int, int], ...]
+
+
+class StepState(StrEnum):
+    INTENT = "intent"
+    SENDING = "sending"
+    CONFIRMED = "confirmed"
+    SETTLED = "settled"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    REVIEW = "review"
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One call as it will be sent: `body` are the exact bytes of every attempt."""
+
+    name: str
+    key: str
+    marker: str
+    root: str
+    body: bytes
+    moves: Money
+    moves_shop: Money
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one pressed form will do; `digest` tells another plan under the same run id apart."""
+
+    run_id: str
+    action_id: str
+    action_digest: str
+    steps: tuple[PlannedStep, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A row of `steps`; `receipt` is the payload of the mutation's root field."""
+
+    run_id: str
+    position: int
+    name: str
+    key: str
+    marker: str
+    root: str
+    body: bytes
+    moves: Money
+    moves_shop: Money
+    state: StepState
+    attempts: int
+    first_sent_at: datetime | None
+    last_sent_at: datetime | None
+    receipt: dict[str, Any] | None
+    error: str | None
+    error_field: str | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of `runs`; `seen` is the data its texts are made from: order before, preview, form."""
+
+    id: str
+    place: Place
+    action_id: str
+    agent_id: str
+    agent_name: str
+    customer_id: str
+    conversation: str | None
+    door: str
+    digest: str
+    open: bool
+    created_at: datetime
+    facts: Mapping[str, Any]
+    texts: Mapping[str, Any]
+    outcome: Mapping[str, Any] | None
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line for the CRM's timeline; `id` is the run id, so that it is written once."""
+
+    id: str
+    customer_id: str
+    conversation: str | None
+    order_name: str
+    agent_id: str
+    agent_name: str
+    body: str
+    url: str
+
+
+@dataclass(frozen=True)
+class OrderRow:
+    """A row of `orders`: header facts, and the snapshot when there is one."""
+
+    place: Place
+    name: str
+    created_at: str
+    updated_at: str
+    email_hash: str
+    header: Mapping[str, Any] | None
+    legacy: bool
+    snapshot: Mapping[str, Any] | None
+    snapshot_at: datetime | None
+    webhook_at: datetime | None

@@ -1,0 +1,142 @@
+"""Orders as the card knows them: header facts, encrypted snapshots, and which webhooks were seen."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, Row, and_, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from plugin.secrets import Keys
+from plugin.shapes import OrderRow, Place
+from plugin.stores.tables import customers_seen, orders, webhooks_seen
+
+
+class SqlOrders:
+    """The Orders socket. The customer's e-mail is kept only as a keyed hash."""
+
+    def __init__(self, engine: Engine, keys: Keys) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._box = keys.box()
+
+    def order(self, place: Place) -> OrderRow | None:
+        with self._engine.connect() as tx:
+            row = tx.execute(select(orders).where(_at(place))).first()
+        return self._row(row) if row else None
+
+    def orders_of(self, email: str) -> Sequence[OrderRow]:
+        if not email:
+            return []
+        query = select(orders).where(orders.c.email_hash == self._keys.email_hash(email))
+        with self._engine.connect() as tx:
+            rows = tx.execute(query.order_by(orders.c.created_at.desc(), orders.c.order_id.desc())).all()
+        return [self._row(row) for row in rows]
+
+    def owns(self, row: OrderRow, email: str) -> bool:
+        return bool(email) and row.email_hash == self._keys.email_hash(email)
+
+    def _row(self, row: Row[Any]) -> OrderRow:
+        return OrderRow(
+            place=Place(row.store, row.order_id),
+            name=row.name,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            email_hash=row.email_hash,
+            header=json.loads(row.header) if row.header else None,
+            legacy=row.legacy,
+            snapshot=json.loads(self._box.decrypt(row.snapshot)) if row.snapshot else None,
+            snapshot_at=_aware(row.snapshot_at),
+            webhook_at=_aware(row.webhook_at),
+        )
+
+    def listed_at(self, store: str, email: str) -> datetime | None:
+        key = self._keys.email_hash(email)
+        query = select(customers_seen.c.listed_at).where(
+            customers_seen.c.store == store, customers_seen.c.email_hash == key
+        )
+        with self._engine.connect() as tx:
+            return _aware(tx.execute(query).scalar())
+
+    def mark_listed(self, store: str, email: str, now: datetime) -> None:
+        key = {"store": store, "email_hash": self._keys.email_hash(email)}
+        with self._engine.begin() as tx:
+            tx.execute(
+                delete(customers_seen).where(
+                    customers_seen.c.store == store, customers_seen.c.email_hash == key["email_hash"]
+                )
+            )
+            tx.execute(insert(customers_seen).values(**key, listed_at=now))
+
+    def put_header(self, place: Place, email: str, header: Mapping[str, Any], *, webhook: datetime | None) -> bool:
+        known = self.order(place)
+        values: dict[str, Any] = {
+            "name": header["name"],
+            "created_at": _utc(header["createdAt"]),
+            "updated_at": _utc(header["updatedAt"]),
+            "email_hash": self._keys.email_hash(email),
+            "header": json.dumps(header),
+        }
+        if known is None:
+            return self._insert(place, {**values, "legacy": False, "webhook_at": webhook})
+        if values["updated_at"] < known.updated_at:
+            return False
+        if values["updated_at"] > known.updated_at:
+            values["legacy"] = False
+        if webhook is not None:
+            values["webhook_at"] = webhook
+        with self._engine.begin() as tx:
+            tx.execute(update(orders).where(_at(place), orders.c.updated_at <= values["updated_at"]).values(**values))
+        return True
+
+    def put_snapshot(self, place: Place, snapshot: Mapping[str, Any], now: datetime) -> None:
+        sealed = self._box.encrypt(json.dumps(snapshot).encode())
+        with self._engine.begin() as tx:
+            older = or_(orders.c.snapshot_at.is_(None), orders.c.snapshot_at <= now)
+            tx.execute(update(orders).where(_at(place), older).values(snapshot=sealed, snapshot_at=now))
+
+    def put_legacy(self, place: Place, email: str, header: Mapping[str, Any]) -> None:
+        values = {
+            "name": header["name"],
+            "created_at": _utc(header["createdAt"]),
+            "updated_at": _utc(header["updatedAt"]),
+            "email_hash": self._keys.email_hash(email),
+            "legacy": True,
+        }
+        self._insert(place, values)
+
+    def _insert(self, place: Place, values: Mapping[str, Any]) -> bool:
+        try:
+            with self._engine.begin() as tx:
+                tx.execute(insert(orders).values(store=place.store, order_id=place.order, **values))
+        except IntegrityError:
+            return False
+        return True
+
+    def webhook_seen(self, store: str, webhook_id: str, topic: str) -> bool:
+        seen = webhooks_seen.c
+        same = and_(seen.store == store, seen.topic == topic, seen.webhook_id == webhook_id)
+        with self._engine.connect() as tx:
+            return tx.execute(select(seen.store).where(same)).first() is not None
+
+    def mark_webhook(self, store: str, webhook_id: str, topic: str, now: datetime) -> None:
+        row = insert(webhooks_seen).values(store=store, topic=topic, webhook_id=webhook_id, received_at=now)
+        try:
+            with self._engine.begin() as tx:
+                tx.execute(row)
+        except IntegrityError:
+            return  # the same delivery came twice at once
+
+
+def _at(place: Place) -> Any:
+    return and_(orders.c.store == place.store, orders.c.order_id == place.order)
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+
+
+def _utc(moment: str) -> str:
+    """ISO times compared as text: one zone, one precision."""
+    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,270 @@
+"""Runs, steps and the outbox on SQLAlchemy Core."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from cryptography.fernet import Fernet
+from sqlalchemy import Connection, Engine, Row, and_, func, insert, or_, select, true, update
+from sqlalchemy.exc import IntegrityError
+
+from plugin.errors import LookAgain, WaitForRun
+from plugin.money import Money
+from plugin.ports import LostLease, NewRun
+from plugin.shapes import Note, Place, PlannedStep, Run, Step, StepState
+from plugin.stores.tables import outbox, runs, steps
+
+
+class SqlRuns:
+    """The Runs socket. Texts made from customers' data are encrypted at rest."""
+
+    def __init__(self, engine: Engine, box: Fernet) -> None:
+        self._engine = engine
+        self._box = box
+
+    def begin(self, new: NewRun, now: datetime) -> Run:
+        plan = new.plan
+        try:
+            with self._engine.begin() as tx:
+                tx.execute(insert(runs).values(**self._run_values(new, now)))
+                late = and_(_of(new.place), runs.c.id != plan.run_id, runs.c.closed_at >= new.read_at)
+                if tx.execute(select(runs.c.id).where(late)).first():
+                    raise LookAgain("Somebody finished working on this order just now. Look at it again.")
+                for position, step in enumerate(plan.steps):
+                    tx.execute(insert(steps).values(**_step_values(plan.run_id, position, step)))
+        except IntegrityError:
+            return self._already(new)
+        started = self.run(plan.run_id)
+        assert started is not None
+        return started
+
+    def _already(self, new: NewRun) -> Run:
+        same = self.run(new.plan.run_id)
+        if same is not None:
+            if same.digest != new.plan.digest:
+                raise LookAgain("This form was already sent with other values. Look at the order again.")
+            return same
+        other = self.open_run(new.place)
+        if other is None:
+            raise LookAgain("The order changed just now. Look at it again.")
+        raise WaitForRun(f"{other.agent_name} is already working on this order.", other.id)
+
+    def _run_values(self, new: NewRun, now: datetime) -> dict[str, Any]:
+        return {
+            "id": new.plan.run_id,
+            "store": new.place.store,
+            "order_id": new.place.order,
+            "action_id": new.plan.action_id,
+            "action_digest": new.plan.action_digest,
+            "agent_id": new.agent_id,
+            "agent_name": new.agent_name,
+            "customer_id": new.customer_id,
+            "conversation": new.conversation,
+            "door": new.door,
+            "digest": new.plan.digest,
+            "is_open": True,
+            "created_at": now,
+            "facts": json.dumps(new.facts),
+            "texts": self._box.encrypt(json.dumps(new.texts).encode()),
+        }
+
+    def run(self, run_id: str) -> Run | None:
+        return next(iter(self._read(runs.c.id == run_id)), None)
+
+    def open_run(self, place: Place) -> Run | None:
+        return next(iter(self._read(_of(place), runs.c.is_open)), None)
+
+    def runs_of(self, place: Place) -> Sequence[Run]:
+        return self._read(_of(place))
+
+    def open_runs(self) -> Sequence[Run]:
+        return self._read(runs.c.is_open)
+
+    def newest(self, count: int) -> Sequence[Run]:
+        return self._read(limit=count)
+
+    def _read(self, *conditions: Any, limit: int | None = None) -> list[Run]:
+        with self._engine.connect() as tx:
+            found = tx.execute(
+                select(runs).where(and_(true(), *conditions)).order_by(runs.c.created_at.desc()).limit(limit)
+            ).all()
+            return [self._run(tx, row) for row in found]
+
+    def _run(self, tx: Connection, row: Row[Any]) -> Run:
+        own = tx.execute(select(steps).where(steps.c.run_id == row.id).order_by(steps.c.position)).all()
+        return Run(
+            id=row.id,
+            place=Place(row.store, row.order_id),
+            action_id=row.action_id,
+            agent_id=row.agent_id,
+            agent_name=row.agent_name,
+            customer_id=row.customer_id,
+            conversation=row.conversation,
+            door=row.door,
+            digest=row.digest,
+            open=row.is_open,
+            created_at=_aware(row.created_at),
+            facts=json.loads(row.facts),
+            texts=json.loads(self._box.decrypt(row.texts)),
+            outcome=json.loads(row.outcome) if row.outcome else None,
+            steps=tuple(_step(one) for one in own),
+        )
+
+    def moved(self, agent_id: str, place: Place) -> tuple[tuple[Money, ...], tuple[Money, ...]]:
+        query = (
+            select(steps.c.currency, steps.c.amount, steps.c.shop_currency, steps.c.shop_amount)
+            .join(runs, runs.c.id == steps.c.run_id)
+            .where(_of(place), runs.c.agent_id == agent_id, steps.c.state != StepState.FAILED)
+        )
+        with self._engine.connect() as tx:
+            rows = tx.execute(query).all()
+        here = tuple(Money(row.currency, Decimal(row.amount)) for row in rows)
+        shop = tuple(Money(row.shop_currency, Decimal(row.shop_amount)) for row in rows)
+        return here, shop
+
+    # ------------------------------------------------------------ the lease
+
+    def claim(self, run_id: str, owner: str, now: datetime, seconds: float) -> int | None:
+        free = or_(runs.c.lease_until.is_(None), runs.c.lease_until < now)
+        take = (
+            update(runs)
+            .where(runs.c.id == run_id, runs.c.is_open, free)
+            .values(
+                lease_owner=owner,
+                lease_epoch=runs.c.lease_epoch + 1,
+                lease_until=now + timedelta(seconds=seconds),
+            )
+            .returning(runs.c.lease_epoch)
+        )
+        with self._engine.begin() as tx:
+            row = tx.execute(take).first()
+        return None if row is None else int(row.lease_epoch)
+
+    def release(self, run_id: str, epoch: int) -> None:
+        with self._engine.begin() as tx:
+            tx.execute(
+                update(runs)
+                .where(runs.c.id == run_id, runs.c.lease_epoch == epoch)
+                .values(lease_owner=None, lease_until=None)
+            )
+
+    def _hold(self, tx: Connection, run_id: str, epoch: int) -> None:
+        """Only the holder of the present epoch writes (money-safety R5); the touched row locks out others."""
+        held = tx.execute(
+            update(runs)
+            .where(runs.c.id == run_id, runs.c.lease_epoch == epoch, runs.c.is_open)
+            .values(lease_epoch=epoch)
+        )
+        if held.rowcount != 1:
+            raise LostLease(run_id)
+
+    def sending(self, step: Step, epoch: int, now: datetime) -> None:
+        with self._engine.begin() as tx:
+            self._hold(tx, step.run_id, epoch)
+            tx.execute(
+                update(steps)
+                .where(_is(step))
+                .values(
+                    state=StepState.SENDING,
+                    attempts=steps.c.attempts + 1,
+                    first_sent_at=func.coalesce(steps.c.first_sent_at, now),
+                    last_sent_at=now,
+                )
+            )
+
+    def record(
+        self, step: Step, epoch: int, state: StepState, *, receipt: Mapping[str, Any] | None = None,
+        error: str | None = None, error_field: str | None = None,
+    ) -> None:  # fmt: skip
+        values: dict[str, Any] = {"state": state, "error": error, "error_field": error_field}
+        if receipt is not None:
+            values["receipt"] = json.dumps(receipt)
+        with self._engine.begin() as tx:
+            self._hold(tx, step.run_id, epoch)
+            tx.execute(update(steps).where(_is(step)).values(**values))
+
+    def close(self, run_id: str, epoch: int, outcome: Mapping[str, Any], note: Note | None, now: datetime) -> None:
+        with self._engine.begin() as tx:
+            self._hold(tx, run_id, epoch)
+            never = and_(steps.c.run_id == run_id, steps.c.state == StepState.INTENT)
+            tx.execute(update(steps).where(never).values(state=StepState.FAILED, error="never sent"))
+            tx.execute(
+                update(runs)
+                .where(runs.c.id == run_id)
+                .values(is_open=False, closed_at=now, outcome=json.dumps(outcome), lease_owner=None, lease_until=None)
+            )
+            if note is not None:
+                sealed = self._box.encrypt(json.dumps(asdict(note)).encode())
+                tx.execute(insert(outbox).values(run_id=run_id, note=sealed, state="waiting", next_at=now))
+
+    # ------------------------------------------------------------ the outbox
+
+    def due_notes(self, now: datetime) -> Sequence[tuple[Note, int]]:
+        query = select(outbox).where(outbox.c.state == "waiting", outbox.c.next_at <= now)
+        with self._engine.connect() as tx:
+            rows = tx.execute(query.order_by(outbox.c.next_at).limit(50)).all()
+        return [(Note(**json.loads(self._box.decrypt(row.note))), row.attempts) for row in rows]
+
+    def note_sent(self, note_id: str) -> None:
+        self._note(note_id, state="sent")
+
+    def note_later(self, note_id: str, attempts: int, at: datetime) -> None:
+        self._note(note_id, attempts=attempts, next_at=at)
+
+    def _note(self, note_id: str, **values: Any) -> None:
+        with self._engine.begin() as tx:
+            tx.execute(update(outbox).where(outbox.c.run_id == note_id).values(**values))
+
+
+def _of(place: Place) -> Any:
+    return and_(runs.c.store == place.store, runs.c.order_id == place.order)
+
+
+def _is(step: Step) -> Any:
+    return and_(steps.c.run_id == step.run_id, steps.c.position == step.position)
+
+
+def _aware(moment: datetime) -> datetime:
+    """SQLite gives back what PostgreSQL calls timestamptz without its zone; all our times are UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _step_values(run_id: str, position: int, step: PlannedStep) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "position": position,
+        "name": step.name,
+        "idempotency_key": step.key,
+        "marker": step.marker,
+        "root": step.root,
+        "body": step.body,
+        "currency": step.moves.currency,
+        "amount": step.moves.plain(),
+        "shop_currency": step.moves_shop.currency,
+        "shop_amount": step.moves_shop.plain(),
+        "state": StepState.INTENT,
+    }
+
+
+def _step(row: Row[Any]) -> Step:
+    return Step(
+        run_id=row.run_id,
+        position=row.position,
+        name=row.name,
+        key=row.idempotency_key,
+        marker=row.marker,
+        root=row.root,
+        body=row.body,
+        moves=Money(row.currency, Decimal(row.amount)),
+        moves_shop=Money(row.shop_currency, Decimal(row.shop_amount)),
+        state=StepState(row.state),
+        attempts=row.attempts,
+        first_sent_at=row.first_sent_at and _aware(row.first_sent_at),
+        last_sent_at=row.last_sent_at and _aware(row.last_sent_at),
+        receipt=json.loads(row.receipt) if row.receipt else None,
+        error=row.error,
+        error_field=row.error_field,
+    )

@@ -1,0 +1,97 @@
+"""What people are told of a run: the outcome on the card, the note on the timeline; always what really happened."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from plugin.codec import decode, encode
+from plugin.expr import ExprError, Scope, Value
+from plugin.money import total
+from plugin.operations import OPERATIONS
+from plugin.shapes import Action, Run, Step, StepState
+
+
+def told(run: Run, action: Action | None, state: str) -> dict[str, Any]:
+    """`state`, one sentence, the refunds with their real amounts, and the field a refusal belongs to."""
+    failed = next((one for one in run.steps if one.state is StepState.FAILED), None)
+    return {
+        "state": state,
+        "text": _sentence(run, action, state, failed),
+        "refunds": [{"id": one["id"].rsplit("/", 1)[-1], "amount": encode(one["amount"])} for one in refunds_of(run)],
+        "field": failed.error_field if failed else None,
+    }
+
+
+def _sentence(run: Run, action: Action | None, state: str, failed: Step | None) -> str:
+    if state == "failed":
+        return (failed.error if failed else None) or "Nothing was done."
+    if state == "partly" or action is None:
+        return what_happened(run)
+    words = action.pending if state == "pending" else action.success
+    return said(words, lambda: texts_scope(run, action), what_happened(run))
+
+
+def what_happened(run: Run) -> str:
+    """Step by step, from the steps themselves; for runs the action's author has no words for."""
+    parts = [_of_step(step) for step in run.steps]
+    return " ".join(part[0].upper() + part[1:] for part in parts)
+
+
+def _of_step(step: Step) -> str:
+    operation = OPERATIONS[step.root]
+    amount = f" ({step.moves.show()})" if step.moves > 0 else ""
+    if step.state is StepState.SETTLED:
+        return f"{operation.did}{amount}."
+    if step.state is StepState.FAILED:
+        return f"{operation.did_not}{amount}: {step.error or 'it was refused.'}"
+    return f"{operation.did}{amount}, not confirmed by the payment provider yet."
+
+
+def note_text(run: Run, action: Action | None, state: str) -> str:
+    """The line for the CRM's timeline, with the references that stand in Shopify."""
+    text = f"{run.agent_name}, {run.facts['name']}: {what_happened(run)}"
+    if state == "done" and action is not None:
+        text = said(action.note, lambda: texts_scope(run, action), text)
+    markers = " ".join(step.marker for step in run.steps if step.state is not StepState.FAILED)
+    return f"{' '.join(text.split())} {markers}".strip()
+
+
+def refunds_of(run: Run) -> list[dict[str, Any]]:
+    """Refunds of a run as last seen: `id`, `amount` and the `statuses` of its transactions."""
+    return [one for step in run.steps for one in decode((step.receipt or {}).get("$refunds", []))]
+
+
+def texts_scope(run: Run, action: Action) -> Scope:
+    """The scope of `result` and `note`: what the form saw, what came back, what really moved."""
+    currency = str(run.facts["currency"])
+    refunds = [one["amount"] for one in refunds_of(run)]
+    confirmed = {StepState.CONFIRMED, StepState.SETTLED}
+    if not refunds:  # recorded, but not read back yet: what was sent
+        refunds = [one.moves for one in run.steps if one.state in confirmed]
+    outcome = {"refunded": total(refunds, currency), "refund_ids": [one["id"] for one in refunds_of(run)]}
+    return run_scope(run, action).also(result=results(run, action), outcome=outcome)
+
+
+def run_scope(run: Run, action: Action) -> Scope:
+    return Scope(decode(dict(run.texts)), action.lets)
+
+
+def results(run: Run, action: Action) -> dict[str, Any]:
+    """`result.<step>`: each step's payload in its author's names; null for a step that was left out."""
+    found: dict[str, Any] = {spec.name: None for spec in action.steps}
+    for step in run.steps:
+        if step.receipt is not None:
+            found[step.name] = decode({key: value for key, value in step.receipt.items() if key[:1] != "$"})
+    return found
+
+
+def said(words: Value, scope: Callable[[], Scope], otherwise: str) -> str:
+    """A text of the action; a text that cannot be made never hides what happened."""
+    try:
+        return str(words(scope())).strip()
+    except (ExprError, ValueError, TypeError, KeyError):
+        return otherwise
+
+
+def refusal(words: Value, run: Run, action: Action, error: Mapping[str, Any]) -> str:
+    """The author's words for one user error."""
+    return said(words, lambda: run_scope(run, action).also(error=error), str(error["message"]))

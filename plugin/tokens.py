@@ -1,0 +1,88 @@
+"""Our own signed tokens: the session of a card, and the form an agent is looking at."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import jwt
+
+from plugin.errors import LookAgain, SignInAgain
+from plugin.secrets import Keys
+from plugin.shapes import Customer, Place
+
+SESSION_SECONDS = 300
+FORM_SECONDS = 900
+_REQUIRED = ["exp", "aud", "sub"]
+
+
+@dataclass(frozen=True)
+class SessionClaims:
+    """Who looks at whom; the permission set is looked up again at every request."""
+
+    agent_id: str
+    agent_name: str
+    permission_set: str
+    customer: Customer
+    conversation: str | None
+    place: Place | None
+
+
+@dataclass(frozen=True)
+class FormClaims:
+    """One rendered form: its run id, and what the agent was shown, `moves` being the money on the button."""
+
+    run_id: str
+    agent_id: str
+    place: Place
+    action_id: str
+    action_digest: str
+    fingerprint: Mapping[str, str]
+    moves: str
+    shown: Mapping[str, Mapping[str, str]]
+
+
+class Tokens:
+    """HS256, one derived key a purpose; pinned algorithm and audience."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = {"session": keys.key("session"), "form": keys.key("form")}
+
+    def seal_session(self, claims: SessionClaims, now: datetime) -> str:
+        return self._seal("session", claims.agent_id, asdict(claims), now, SESSION_SECONDS)
+
+    def open_session(self, token: str) -> SessionClaims:
+        """Raises SignInAgain."""
+        try:
+            data = self._open("session", token)
+            place = Place(**data["place"]) if data["place"] else None
+            return SessionClaims(**{**data, "customer": Customer(**data["customer"]), "place": place})
+        except (jwt.InvalidTokenError, KeyError, TypeError) as error:
+            raise SignInAgain("Your session has ended. Open the card again.") from error
+
+    def seal_form(self, claims: FormClaims, now: datetime) -> str:
+        return self._seal("form", claims.agent_id, asdict(claims), now, FORM_SECONDS)
+
+    def open_form(self, token: str) -> FormClaims:
+        """Raises LookAgain: a form is good for 15 minutes after it was last rendered."""
+        try:
+            data = self._open("form", token)
+            return FormClaims(**{**data, "place": Place(**data["place"])})
+        except (jwt.InvalidTokenError, KeyError, TypeError) as error:
+            raise LookAgain("This form is too old. Nothing was done; open it again.") from error
+
+    def _seal(self, purpose: str, subject: str, data: Mapping[str, Any], now: datetime, seconds: int) -> str:
+        claims = {"aud": purpose, "sub": subject, "exp": now + timedelta(seconds=seconds), "data": data}
+        return jwt.encode(claims, self._keys[purpose], algorithm="HS256")
+
+    def _open(self, purpose: str, token: str) -> dict[str, Any]:
+        claims = jwt.decode(
+            token, self._keys[purpose], algorithms=["HS256"], audience=purpose, options={"require": _REQUIRED}
+        )
+        data: dict[str, Any] = claims["data"]
+        return data
+
+
+def new_run_id() -> str:
+    return str(uuid.uuid4())

@@ -1,0 +1,293 @@
+"""What the card's templates are given: plain mappings made of orders, forms and runs."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from plugin.expr import Scope
+from plugin.filters import LineOption, LineSelection, PaymentSelection, label
+from plugin.money import Money, from_shopify
+from plugin.shapes import Action, Customer, Field, FormState, OrderRow, Place, Run, StepState, StoreInfo
+
+PAGE = 20
+NOTHING_BACK = {"REFUNDED", "VOIDED"}
+
+
+def order_url(place: Place) -> str:
+    return f"/stores/{quote(place.store)}/orders/{quote(place.order)}"
+
+
+def action_url(place: Place, action_id: str) -> str:
+    return f"{order_url(place)}/actions/{quote(action_id)}"
+
+
+def run_url(place: Place, run_id: str) -> str:
+    return f"{order_url(place)}/runs/{quote(run_id)}"
+
+
+def admin_url(store: StoreInfo, order_id: str) -> str:
+    return f"https://admin.shopify.com/store/{store.admin_name}/orders/{order_id}"
+
+
+# ---------------------------------------------------------------- the list
+
+
+def order_list(
+    customer: Customer, rows: Sequence[OrderRow], stores: Mapping[str, StoreInfo], in_doubt: set[Place],
+    query: str, page: int, age_seconds: int, problem: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    found = [row for row in rows if _matches(row, query)]
+    pages = max(1, -(-len(found) // PAGE))
+    page = min(max(page, 1), pages)
+    shown = found[(page - 1) * PAGE : page * PAGE]
+    return {
+        "customer": {"name": customer.name},
+        "query": query,
+        "rows": [_row(row, stores[row.place.store], row.place in in_doubt) for row in shown],
+        "age_seconds": age_seconds,
+        "refresh_url": "/orders/refresh",
+        "search_url": "/orders",
+        "problem": problem,
+        "page": page,
+        "pages": pages,
+        "prev_url": _page_url(query, page - 1) if page > 1 else None,
+        "next_url": _page_url(query, page + 1) if page < pages else None,
+    }
+
+
+def _page_url(query: str, page: int) -> str:
+    return f"/orders?q={quote(query)}&page={page}"
+
+
+def _matches(row: OrderRow, query: str) -> bool:
+    """Search by number, product or SKU: in the header, and in the snapshot where there is one."""
+    wanted = query.strip().lstrip("#").casefold()
+    if not wanted:
+        return True
+    words = [row.name.lstrip("#")]
+    for key, value in (row.snapshot or {}).items():
+        if key.startswith("lineItems"):
+            words += [str(line.get(name) or "") for line in value["nodes"] for name in ("title", "variantTitle", "sku")]
+    return any(wanted in word.casefold() for word in words)
+
+
+def _row(row: OrderRow, store: StoreInfo, in_doubt: bool) -> dict[str, Any]:
+    header = None if row.legacy else row.header
+    amount = from_shopify(header["total"]["amount"], header["total"]["currencyCode"]) if header else None
+    gone = header is not None and header["cancelledAt"] is not None
+    struck = gone or (header is not None and header["displayFinancialStatus"] in NOTHING_BACK)
+    return {
+        "url": order_url(row.place),
+        "name": row.name,
+        "date": row.created_at,
+        "store_name": store.name,
+        "amount": amount,
+        "status": _status(header) if header else "",
+        "struck": struck,
+        "legacy": row.legacy,
+        "admin_url": admin_url(store, row.place.order),
+        "in_doubt": in_doubt,
+    }
+
+
+def _status(header: Mapping[str, Any]) -> str:
+    if header["cancelledAt"] is not None:
+        return "Cancelled"
+    if header["displayFinancialStatus"] in ("REFUNDED", "PARTIALLY_REFUNDED", "VOIDED"):
+        return label(header["displayFinancialStatus"])
+    return label(header["displayFulfillmentStatus"])
+
+
+# ---------------------------------------------------------------- one order
+
+
+def action_row(action: Action, place: Place, reason: str | None, instead: Action | None) -> dict[str, Any]:
+    """One entry of Update Order: open to the agent, or closed with its reason and what works instead."""
+    return {
+        "id": action.id,
+        "title": action.title,
+        "icon": action.icon,
+        "url": action_url(place, action.id),
+        "available": reason is None,
+        "reason": reason,
+        "suggest": {"title": instead.title, "url": action_url(place, instead.id)} if instead else None,
+    }
+
+
+# ---------------------------------------------------------------- runs
+
+
+def run_state(run: Run) -> str:
+    """One word for a run: working, pending, doubt, or how it ended."""
+    if not run.open:
+        return str((run.outcome or {}).get("state", "failed"))
+    states = {step.state for step in run.steps}
+    if states & {StepState.UNKNOWN, StepState.REVIEW}:
+        return "doubt"
+    last = next((step for step in run.steps if step.state is not StepState.SETTLED), None)
+    job_open = last is not None and "jobResult" in (last.receipt or {}) and "$job" not in (last.receipt or {})
+    if last is not None and last.state is StepState.CONFIRMED and not job_open:
+        return "pending"
+    return "working"
+
+
+IN_DOUBT = "We do not know yet whether Shopify did this. Do not repeat it, here or in Shopify; we are finding out."
+REVIEW = "Do not repeat this, here or in Shopify. A person must compare Shopify with this run."
+TITLES = {
+    "done": "Done",
+    "pending": "Pending",
+    "working": "Working on it",
+    "doubt": "In doubt - do not repeat",
+    "failed": "Not done",
+    "partly": "Only partly done",
+}
+
+
+def run_text(run: Run, state: str, told: str) -> str:
+    review = next((step.error for step in run.steps if step.state is StepState.REVIEW), None)
+    if state == "doubt":
+        return f"{REVIEW} {review}" if review else IN_DOUBT
+    if state == "working":
+        return "Shopify is working on this. You may close the card; it goes on."
+    return told
+
+
+def outcome(run: Run, state: str, text: str, refunds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Context of outcome.html."""
+    follow = run_url(run.place, run.id) if state in ("working", "doubt", "pending") else None
+    return {
+        "outcome": {
+            "state": state,
+            "title": TITLES[state],
+            "text": text,
+            "refunds": [{"id": str(one["id"]).rsplit("/", 1)[-1], "amount": one["amount"]} for one in refunds],
+            "agent": run.agent_name,
+            "at": run.created_at.isoformat(),
+            "follow_url": follow,
+            "order_url": order_url(run.place),
+            "rows": [{"label": "Reference", "value": " ".join(step.marker for step in run.steps)}],
+        }
+    }
+
+
+# ---------------------------------------------------------------- the form
+
+
+def form(
+    action: Action, place: Place, order_name: str, state: FormState, scope: Scope, token: str, *,
+    errors: Sequence[str], by_field: Mapping[str, str], ready: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Context of form.html."""
+    url = action_url(place, action.id)
+    rows = action.preview.summary if action.preview else ()
+    summary = [
+        {"label": row.label(scope), "value": row.value(scope), "strong": row.strong}
+        for row in rows
+        if row.when is None or row.when.evaluate(scope)
+    ]
+    fields = [_field(one, state, scope, by_field) for one in action.fields if one.name not in state.forbidden]
+    return {
+        "order_name": order_name,
+        "form": {
+            "action_id": action.id,
+            "title": action.title,
+            "preview_url": f"{url}/preview",
+            "submit_url": url,
+            "cancel_url": order_url(place),
+            "token": token,
+            "fields": fields,
+            "summary": summary,
+            "warnings": [str(one.text(scope)) for one in action.warnings if one.condition.evaluate(scope)],
+            "errors": list(errors),
+            "sentence": action.sentence(scope),
+            "button": action.button(scope),
+            "ready": ready,
+            "danger": any(step.root == "orderCancel" for step in action.steps),
+        },
+    }
+
+
+def _field(field: Field, state: FormState, scope: Scope, by_field: Mapping[str, str]) -> dict[str, Any]:
+    visible = field.name not in state.hidden
+    value, options = _shown(field, state)
+    return {
+        "name": field.name,
+        "type": field.type,
+        "label": field.label(scope) if visible else "",
+        "help": field.help(scope) if field.help and visible else None,
+        "error": by_field.get(field.name),
+        "visible": visible,
+        "required": field.required,
+        "value": value,
+        "max_label": field.max_label(scope) if field.max_label and visible else None,
+        "max_length": field.max_length,
+        "options": options,
+        "readonly": field.type == "payments" and field.name in state.locked,
+        "live": field.after_preview,
+    }
+
+
+def _shown(field: Field, state: FormState) -> tuple[Any, list[dict[str, Any]]]:
+    raw = (state.raw or {}).get(field.name)
+    value = state.values.get(field.name)
+    if field.type == "line_items":
+        return None, _line_rows(state.options.get(field.name) or [], value or [], raw)
+    if field.type == "payments":
+        return None, _payment_rows(field, value or [], raw if field.name in state.errors else None)
+    if field.type == "boolean":
+        return (bool(field.default) if raw is None else raw in ("true", True)), []
+    options = [{"value": one.value, "label": one.label} for one in state.options.get(field.name) or []]
+    typed = _untyped(field, value) if raw is None else raw
+    return (typed or (None if field.type == "choice" else "")), options
+
+
+def _untyped(field: Field, value: Any) -> Any:
+    """What a box shows before anything is typed: a money field's default is worked out, others are as written."""
+    return value.plain() if isinstance(value, Money) else None if field.type == "money" else field.default
+
+
+def _line_rows(options: Sequence[LineOption], chosen: Sequence[LineSelection], raw: Any) -> list[dict[str, Any]]:
+    quantities = {one.option.id: one.quantity for one in chosen}
+    typed = raw if isinstance(raw, Mapping) else {}
+    return [
+        {
+            "id": one.id,
+            "key": one.id.rsplit("/", 1)[-1],
+            "title": one.title,
+            "variant": one.variant,
+            "sku": one.sku,
+            "price": one.price,
+            "max": one.maximum,
+            "quantity": typed.get(one.id, quantities.get(one.id, 0)),
+        }
+        for one in options
+    ]
+
+
+def _payment_rows(field: Field, chosen: Sequence[PaymentSelection], raw: Any) -> list[dict[str, Any]]:
+    typed = raw if isinstance(raw, Mapping) else {}
+    return [
+        {
+            "id": one.option.id,
+            "label": one.option.label,
+            "amount": one.amount,
+            "value": typed.get(one.option.id, one.amount.plain()),
+            "max": one.option.suggested if field.at_most_suggested else one.option.maximum,
+            "manual": one.option.manual,
+        }
+        for one in chosen
+    ]
+
+
+def message(title: str, text: str, action: tuple[str, str] | None = None) -> dict[str, Any]:
+    """Context of message.html."""
+    return {
+        "title": title,
+        "text": text,
+        "action": {"label": action[0], "url": action[1]} if action else None,
+    }
+
+
+def seconds_since(then: datetime, now: datetime) -> int:
+    return max(0, int((now - then).total_seconds()))

@@ -1,0 +1,241 @@
+"""The HTTP door: the card and its fragments, the session, and Shopify's webhooks."""
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from flask import Flask, Response, request
+
+from plugin import flow, views
+from plugin.app import App
+from plugin.errors import (
+    ActInShopify,
+    FixTheSetup,
+    LookAgain,
+    NotAllowed,
+    NothingHere,
+    OrderActionsError,
+    SignInAgain,
+    TryLater,
+    WaitForRun,
+)
+from plugin.flow import View
+from plugin.shapes import Place, Session
+from plugin.sync import take_webhook, verify_webhook
+from plugin.tokens import SESSION_SECONDS
+
+log = structlog.get_logger()
+MAX_BODY = 512 * 1024
+_ITEM = re.compile(r"([a-z_][a-z0-9_]*)\[([^\[\]]+)\]")
+
+# error: (HTTP status, title of the message)
+STATUS: Mapping[type[OrderActionsError], tuple[int, str]] = {
+    SignInAgain: (401, "Sign in again"),
+    NotAllowed: (403, "Not allowed"),
+    NothingHere: (404, "Not found"),
+    LookAgain: (409, "Look again"),
+    WaitForRun: (409, "Somebody is working on this order"),
+    ActInShopify: (409, "Work on this order in Shopify"),
+    TryLater: (503, "Try again in a minute"),
+    FixTheSetup: (503, "The connection to Shopify needs an administrator"),
+}
+
+
+def create_web(app: App) -> Flask:
+    """The WSGI application."""
+    web = Flask("order-actions", static_folder=None)
+    web.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    web.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
+    door = _Door(app)
+    for rule, method, view in door.routes():
+        web.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+    web.register_error_handler(Exception, door.failed)
+    web.after_request(_harden)
+    return web
+
+
+def _harden(answer: Response) -> Response:
+    answer.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    answer.headers.setdefault("Cache-Control", "no-store")
+    return answer
+
+
+class _Door:
+    """Parses requests, calls the flow, renders what it gives."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._tools = app.tools
+
+    def routes(self) -> list[tuple[str, str, Callable[..., Response]]]:
+        one = "/stores/<store>/orders/<order>"
+        form = f"{one}/actions/<action>"
+        return [
+            ("/card", "GET", self.shell),
+            ("/static/<name>", "GET", self.static),
+            ("/session", "POST", self.session),
+            ("/orders", "GET", self.orders),
+            ("/orders/refresh", "POST", self.refresh_orders),
+            (one, "GET", self.order),
+            (f"{one}/refresh", "POST", self.refresh_order),
+            (form, "GET", self.open_form),
+            (f"{form}/preview", "POST", self.preview),
+            (form, "POST", self.submit),
+            (f"{one}/runs/<run>", "GET", self.follow),
+            ("/webhooks/shopify", "POST", self.webhook),
+            ("/healthz", "GET", self.health),
+        ]
+
+    # ------------------------------------------------------------ pages
+
+    def shell(self) -> Response:
+        nonce = secrets.token_urlsafe(16)
+        origins = self._app.config.host_origins
+        html = self._app.cards.render("shell", {
+            "nonce": nonce, "css_url": "/static/card.css", "js_url": "/static/card.js",
+            "host_origins": json.dumps(list(origins)), "view": "list", "order_url": None,
+        })  # fmt: skip
+        answer = Response(html, mimetype="text/html")
+        answer.headers["Content-Security-Policy"] = (
+            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; connect-src 'self'; "
+            f"img-src 'self' data:; frame-ancestors {' '.join(origins)}; base-uri 'none'; form-action 'none'"
+        )
+        return answer
+
+    def static(self, name: str) -> Response:
+        kinds = {"card.css": "text/css", "card.js": "text/javascript"}
+        if name not in kinds:
+            raise NothingHere("There is no such file.")
+        body = (self._app.root / "card_templates" / name).read_bytes()
+        answer = Response(body, mimetype=kinds[name])
+        answer.headers["Cache-Control"] = "no-cache"
+        answer.add_etag()
+        answer.make_conditional(request)
+        return answer
+
+    def session(self) -> Response:
+        identity = self._tools.host.identify(_bearer())
+        token, start = flow.sign_in(self._tools, self._app.tokens, identity)
+        return _json({"session": token, "expires_in": SESSION_SECONDS, "start_url": start})
+
+    def health(self) -> Response:
+        return Response("ok\n", mimetype="text/plain")
+
+    # ------------------------------------------------------------ fragments
+
+    def orders(self) -> Response:
+        page = request.args.get("page", "1")
+        number = int(page) if page.isascii() and page.isdigit() and len(page) < 5 else 1
+        return self._show(flow.card(self._tools, self._session(), request.args.get("q", "")[:100], number))
+
+    def refresh_orders(self) -> Response:
+        return self._show(flow.card(self._tools, self._session(), force=True))
+
+    def order(self, store: str, order: str) -> Response:
+        return self._show(flow.order(self._tools, self._session(), _place(store, order)))
+
+    def refresh_order(self, store: str, order: str) -> Response:
+        return self._show(flow.order(self._tools, self._session(), _place(store, order), force=True))
+
+    def open_form(self, store: str, order: str, action: str) -> Response:
+        place = _place(store, order)
+        return self._show(flow.open_form(self._tools, self._app.tokens, self._session(), place, action))
+
+    def preview(self, store: str, order: str, action: str) -> Response:
+        return self._show(self._with_form(flow.preview, store, order, action))
+
+    def submit(self, store: str, order: str, action: str) -> Response:
+        return self._show(self._with_form(flow.submit, store, order, action))
+
+    def follow(self, store: str, order: str, run: str) -> Response:
+        return self._show(flow.follow(self._tools, self._session(), _place(store, order), run))
+
+    def _with_form(self, step: Callable[..., View], store: str, order: str, action: str) -> View:
+        session = self._session()
+        raw, token = posted(self._app, action)
+        return step(self._tools, self._app.tokens, session, _place(store, order), action, raw, token)
+
+    def _session(self) -> Session:
+        return flow.session_of(self._tools, self._app.tokens.open_session(_bearer()))
+
+    def _show(self, view: View) -> Response:
+        return Response(self._app.cards.render(view.card, view.context), view.status, mimetype="text/html")
+
+    # ------------------------------------------------------------ webhooks
+
+    def webhook(self) -> Response:
+        body = request.get_data()
+        headers = dict(request.headers.items())
+        verify_webhook(body, headers.get("X-Shopify-Hmac-Sha256", ""), self._app.config.webhook_secrets)
+        try:
+            take_webhook(self._tools, headers, body)
+        except (ValueError, KeyError, TypeError):
+            return Response("not an order\n", 400, mimetype="text/plain")
+        return Response("ok\n", mimetype="text/plain")
+
+    # ------------------------------------------------------------ errors
+
+    def failed(self, error: Exception) -> Response:
+        status, title, text = _told(error)
+        if request.path in ("/session", "/webhooks/shopify"):
+            return _json({"message": text}, status)
+        context = views.message(title, text)
+        return Response(self._app.cards.render("message", context), status, mimetype="text/html")
+
+
+def _told(error: Exception) -> tuple[int, str, str]:
+    """Status, title and sentence of anything that went wrong; what we did not foresee says nothing inner."""
+    if isinstance(error, OrderActionsError):
+        status, title = STATUS.get(type(error), (500, "Something went wrong"))
+        return status, title, str(error)
+    code = getattr(error, "code", None)
+    if isinstance(code, int) and 400 <= code < 500:
+        return code, HTTPStatus(code).phrase, "This request cannot be answered."
+    log.error("web.failed", path=request.path, error=type(error).__name__, exc_info=error)
+    return 500, "Something went wrong", "Look at the order again before you repeat anything."
+
+
+def _json(data: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(json.dumps(data), status, mimetype="application/json")
+
+
+def _bearer() -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise SignInAgain("Your session has ended. Open the card again.")
+    return token
+
+
+def _place(store: str, order: str) -> Place:
+    if not re.fullmatch(r"[0-9]{1,20}", order):
+        raise NothingHere("There is no such order.")
+    return Place(store, order)
+
+
+def posted(app: App, action_id: str) -> tuple[dict[str, Any], str]:
+    """The posted form as `{field: text | {key: text}}`, and its token. A name sent twice is refused."""
+    raw: dict[str, Any] = {}
+    token = ""
+    for name, values in request.form.lists():
+        if len(values) != 1:
+            raise LookAgain(f"The form sent {name} twice. Nothing was done.")
+        item = _ITEM.fullmatch(name)
+        if name == "token":
+            token = values[0]
+        elif item:
+            inner = raw.setdefault(item[1], {})
+            if isinstance(inner, dict):
+                inner[item[2]] = values[0]
+        else:
+            raw[name] = values[0]
+    action = app.tools.bundle.actions.get(action_id)
+    for field in action.fields if action else ():
+        if field.type == "boolean":
+            raw.setdefault(field.name, "false")  # an unticked box is not sent
+    return raw, token

@@ -1,0 +1,1 @@
+"""The card and the desk in a real browser."""

@@ -1,0 +1,113 @@
+"""The command line, in processes of its own: words on the right stream, and exit codes that mean something."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.shared import ROOT
+
+FORM = '{lines: {TS-NVY-M: 1}, reason: "Broken ${{ agent }}"}'
+ARGS = ["--order", "#1001", "--sandbox"]
+
+
+def order_actions(*args: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("ORDER_ACTIONS_")}
+    return subprocess.run(
+        [sys.executable, "-m", "plugin", *args], cwd=cwd, env={**environ, **variables}, capture_output=True,
+        text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A copy of ours to break."""
+    for name in ("actions", "schemas", "card_templates"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "plugin.yaml", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def form(tmp_path: Path) -> str:
+    path = tmp_path / "form.yaml"
+    path.write_text(FORM, encoding="utf-8")
+    return str(path)
+
+
+def test_a_newcomer_finds_the_commands_and_exit_codes() -> None:
+    shown = order_actions("--help").stdout
+    for word in ("demo", "serve", "check", "dry-run", "run", "schema", "Exit codes"):
+        assert word in shown
+
+
+def test_our_own_bundle_has_no_errors() -> None:
+    checked = order_actions("check")
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, ".: no errors\n", "")
+
+
+def test_a_typo_stops_the_start_with_one_error_at_its_column(bundle: Path) -> None:
+    path = bundle / "actions" / "refund.yaml"
+    text = path.read_text(encoding="utf-8").replace("        notify: ${{", "        notifiy: ${{")
+    path.write_text(text, encoding="utf-8")
+    line = next(number for number, one in enumerate(text.splitlines(), 1) if "notifiy" in one)
+    for command in (["check", "--bundle", str(bundle)], ["demo", "--port", "0", "--no-open", "--bundle", str(bundle)]):
+        stopped = order_actions(*command)
+        errors = [one for one in stopped.stderr.splitlines() if ": error: " in one]
+        assert len(errors) == 1
+        assert f"actions/refund.yaml:{line}:9: error: RefundInput has no field 'notifiy'" in errors[0]
+        assert "did you mean 'notify'?" in stopped.stderr
+        assert stopped.returncode == (1 if command[0] == "check" else 3)
+
+
+def test_a_folder_that_is_no_bundle_is_told_so(tmp_path: Path) -> None:
+    stopped = order_actions("check", "--bundle", str(tmp_path))
+    assert (stopped.returncode, stopped.stderr) == (3, f"{tmp_path} has no plugin.yaml, so it is not a bundle.\n")
+
+
+def test_a_dry_run_prints_the_exact_calls(form: str) -> None:
+    shown = order_actions("dry-run", "shopify.order.refund", *ARGS, "--form", form)
+    calls = json.loads(shown.stdout)
+    assert [(one["step"], one["moves"]) for one in calls] == [("refund", "$25.00")]
+    given = calls[0]["request"]["variables"]["input"]
+    assert given["note"].startswith("Broken ${{ agent }} [ref ")
+    assert given["transactions"][0]["amount"] == "25.00"
+    assert "@idempotent(key: $key)" in calls[0]["request"]["query"]
+
+
+def test_a_run_does_it_and_says_what_really_happened(form: str) -> None:
+    done = order_actions(
+        "run", "shopify.order.refund", *ARGS, "--form", form, "--agent", "ana", "--role-group", "Support agents"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Done: Refunded $25.00 on #1001. (refund 5000001" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["shopify.order.refund", "--order", "#1008"], 1, "Everything has shipped"),
+        (["shopify.order.refund", "--order", "#999"], 1, "The store has no order #999."),
+        (["shopify.order.nothing", "--order", "#1001"], 1, "There is no action 'shopify.order.nothing'"),
+        (["shopify.order.refund", "--order", "#1001"], 1, "lines: Choose at least one item"),
+    ],
+)
+def test_a_refusal_goes_to_stderr_with_its_code(args: list[str], code: int, said: str) -> None:
+    for command in (["dry-run"], ["run", "--agent", "ana", "--role-group", "Support agents"]):
+        refused = order_actions(command[0], *args, "--sandbox", *command[1:])
+        assert (refused.returncode, said in refused.stderr) == (code, True), refused.stderr
+
+
+def test_serve_names_every_missing_variable_and_every_unknown_one() -> None:
+    stopped = order_actions("serve", ORDER_ACTIONS_TYPO="1")
+    assert stopped.returncode == 3
+    assert "ORDER_ACTIONS_SECRET is missing: " in stopped.stderr
+    assert "ORDER_ACTIONS_TYPO is not a variable of order-actions" in stopped.stderr
+
+
+def test_a_wrong_command_line_ends_with_two() -> None:
+    assert order_actions("demo", "--port", "none").returncode == 2

@@ -1,0 +1,216 @@
+"""The whole program against a sandbox store over a socket, without the desk: what flow tests stand in."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from plugin import flow
+from plugin.app import App, Config, load, plug
+from plugin.flow import View
+from plugin.money import Money
+from plugin.permissions import permission_set
+from plugin.ports import Tools
+from plugin.sandbox import store as sandbox
+from plugin.sandbox.store import ledger
+from plugin.shapes import Agent, Bundle, Customer, Limit, Place, Session
+from tests.shared import ROOT
+
+DOMAIN = "sandbox.myshopify.com"
+BASE = 5000000000000
+REFUND, CANCEL = "shopify.order.refund", "shopify.order.cancel"
+SECRET = "a secret that is long enough for the tests"
+
+
+@dataclass
+class World:
+    """One app, one store, and the verbs of an agent."""
+
+    app: App
+    url: str
+    served: sandbox.Running
+    group: str = "Support leads"
+    limit: Limit | None = None
+    without: tuple[str, ...] = ()
+    forms: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tools(self) -> Tools:
+        return self.app.tools
+
+    # ------------------------------------------------------------ people
+
+    def place(self, number: int) -> Place:
+        return Place(DOMAIN, str(BASE + number))
+
+    def session(self, number: int, agent: str = "ana") -> Session:
+        chosen = permission_set(self.tools.bundle, [self.group])
+        grants = chosen.grants - set(self.without)
+        limit = self.limit or chosen.limit
+        return Session(Agent(agent, agent.title(), chosen.name, grants, limit), self.customer(number))
+
+    def customer(self, number: int) -> Customer:
+        return Customer("c1", self.ledger(number)["email"], "Customer")
+
+    # ------------------------------------------------------------ the card
+
+    def rows(self, number: int, query: str = "") -> Mapping[str, Any]:
+        return flow.card(self.tools, self.session(number), query).context
+
+    def order(self, number: int) -> View:
+        return flow.order(self.tools, self.session(number), self.place(number))
+
+    def button(self, number: int, action: str) -> tuple[bool, str | None]:
+        """Whether an action's button works, and the reason if not."""
+        found = [one for one in self.order(number).context["actions"] if one["id"] == action]
+        return (found[0]["available"], found[0]["reason"]) if found else (False, "no button")
+
+    # ------------------------------------------------------------ the form
+
+    def open(self, number: int, action: str) -> View:
+        return flow.open_form(self.tools, self.app.tokens, self.session(number), self.place(number), action)
+
+    def preview(self, number: int, action: str, opened: View, **changes: Any) -> View:
+        return self._post(flow.preview, number, action, opened, changes)
+
+    def submit(self, number: int, action: str, opened: View, agent: str = "ana", **changes: Any) -> View:
+        return self._post(flow.submit, number, action, opened, changes, agent)
+
+    def act(self, number: int, action: str, **changes: Any) -> View:
+        """Open, change, look at the preview, send: what a person does."""
+        opened = self.open(number, action)
+        return self.submit(number, action, self.preview(number, action, opened, **changes))
+
+    def _post(self, step: Any, number: int, action: str, opened: View, changes: Any, agent: str = "ana") -> View:
+        raw = typed(opened)
+        for name, value in changes.items():
+            raw[name] = dict(zip(raw[name], value, strict=False)) if isinstance(value, list) else value
+        token = opened.context["form"]["token"]
+        view: View = step(
+            self.tools, self.app.tokens, self.session(number, agent), self.place(number), action, raw, token
+        )
+        return view
+
+    # ------------------------------------------------------------ the store's own truth
+
+    def ledger(self, number: int) -> dict[str, Any]:
+        """The store's own books of one order, and what was written into its last refund."""
+        store = self.served.world.store
+        with store.lock:
+            one = store.orders[BASE + number]
+            shown = ledger.refunded(one).shown
+        return {
+            "email": one.email,
+            "cancelled": one.cancelled is not None,
+            "refunded": Decimal(shown),
+            "refunds": [
+                {
+                    "id": row.id,
+                    "note": row.note,
+                    "lines": [(unit.restock, unit.quantity, unit.place is not None) for unit in row.units],
+                }
+                for row in one.refunds
+            ],
+            "paid_back": [Decimal(row.amount.shown) for row in one.payments if row.kind == "REFUND"],
+        }
+
+    def notified(self, number: int) -> list[bool]:
+        """Whether each call of the newest run asked Shopify to write to the customer."""
+        bodies = [json.loads(step.body)["variables"] for step in self.tools.runs.runs_of(self.place(number))[0].steps]
+        return [bool(one.get("notify", (one.get("input") or {}).get("notify"))) for one in bodies]
+
+    def sent(self) -> list[str]:
+        rows = requests.get(f"{self.url}/_sandbox/log", timeout=10).json()
+        return [row["root_fields"][0] if row["kind"] == "mutation" else row["kind"] for row in rows]
+
+    def calls(self) -> int:
+        return len(self.sent())
+
+    def forget_calls(self) -> None:
+        requests.delete(f"{self.url}/_sandbox/log", timeout=10)
+
+    def fault(self, kind: str, on: str = "mutation", times: int = 1) -> None:
+        answer = requests.post(
+            f"{self.url}/_sandbox/faults", json={"on": on, "kind": kind, "times": times, "seconds": 1}, timeout=10
+        )
+        answer.raise_for_status()
+
+    def in_admin(self, number: int, verb: str, **body: Any) -> None:
+        """Somebody works on the order in Shopify's own admin."""
+        answer = requests.post(f"{self.url}/_sandbox/orders/{BASE + number}/{verb}", json=body, timeout=10)
+        answer.raise_for_status()
+
+
+def typed(view: View) -> dict[str, Any]:
+    """What the card would post if the agent changed nothing."""
+    raw: dict[str, Any] = {}
+    for one in view.context["form"]["fields"]:
+        if one["type"] == "line_items":
+            raw[one["name"]] = {row["id"]: str(row["quantity"]) for row in one["options"]}
+        elif one["type"] == "payments":
+            raw[one["name"]] = {row["id"]: row["value"] for row in one["options"]}
+        elif one["type"] == "boolean":
+            raw[one["name"]] = "true" if one["value"] else "false"
+        else:
+            raw[one["name"]] = one["value"] or ""
+    return raw
+
+
+def fields(view: View) -> dict[str, dict[str, Any]]:
+    return {one["name"]: one for one in view.context["form"]["fields"]}
+
+
+def summary(view: View) -> dict[str, str]:
+    return {row["label"]: row["value"] for row in view.context["form"]["summary"]}
+
+
+def mistakes(view: View) -> list[str]:
+    form = view.context["form"]
+    return [*form["errors"], *(one["error"] for one in form["fields"] if one["error"])]
+
+
+def outcome(view: View) -> Mapping[str, Any]:
+    assert view.card == "outcome", mistakes(view)
+    found: Mapping[str, Any] = view.context["outcome"]
+    return found
+
+
+def money(text: str, currency: str = "USD") -> Money:
+    return Money(currency, Decimal(text))
+
+
+def with_settings(world: World, **settings: Any) -> None:
+    """Change settings of the store, as an admin would."""
+    shopify = world.tools.commerce
+    for domain, one in shopify._connections.items():  # type: ignore[attr-defined]
+        info = replace(one.info, settings={**one.info.settings, **settings})
+        shopify._connections[domain] = replace(one, info=info)  # type: ignore[attr-defined]
+
+
+@lru_cache
+def _bundle() -> Bundle:
+    return load(ROOT)[0]
+
+
+@contextmanager
+def world(folder: Path, **options: Any) -> Iterator[World]:
+    served = sandbox.serve(
+        0, token="token", schema_path=ROOT / "schemas/shopify-2026-10.graphql",
+        **{"cancel_delay": 0.2, "settle_delay": 1.0, **options},
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{served.server.server_port}"
+    config = Config(
+        secret=SECRET, database=f"sqlite:///{folder / 'app.sqlite'}", store_domain=DOMAIN, store_name="Sandbox store",
+        store_token="token", webhook_secrets=("hook",), host_secret=SECRET, host_issuer="desk",
+        host_origins=("http://desk.test",), store_url=url,
+    )  # fmt: skip
+    try:
+        yield World(plug(config, ROOT, _bundle()), url, served)
+    finally:
+        served.close()
