@@ -138,7 +138,7 @@ function follow(fragment, count) {
   at.follow = setTimeout(async () => {
     const news = document.hidden ? null : await ask(fragment.dataset.follow).catch(() => null);
     if (visit !== at.visit) return;
-    if (!news || news.dataset.state === fragment.dataset.state) { follow(fragment, count + 1); return; }
+    if (!news || news.isEqualNode(fragment)) { follow(fragment, count + 1); return; }
     const held = view.contains(document.activeElement);
     show(news);
     if (held) $("[data-heading]", view)?.focus();

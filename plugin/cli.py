@@ -151,7 +151,7 @@ def run(
 
     state, text = command(bundle, action, name, _read_form(form_file), agent_id, groups, sandbox, click.echo)
     click.echo(text, err=state not in ("done", "pending"))
-    sys.exit({"done": 0, "pending": 0, "working": 4, "doubt": 4}.get(state, 1))
+    sys.exit({"done": 0, "pending": 0, "working": 4, "doubt": 4, "review": 4}.get(state, 1))
 
 
 @cli.group()
@@ -201,7 +201,9 @@ def show(run_id: str, bundle: Path | None) -> None:
 
 @runs.command()
 @click.argument("run_id")
-@click.option("--as", "how", required=True, help="again, not-done, or the number of the refund this run made.")
+@click.option(
+    "--as", "how", required=True, help="again, not-done, done (a cancel), or the number of the refund this run made."
+)
 @click.option("--reason", required=True, help="Why; kept with the run.")
 @_agent
 @_groups

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from plugin import flow, plan, review
+from plugin import flow, plan, review, views
 from plugin.app import App, build, config_from, find_bundle
 from plugin.demo import running
 from plugin.drafts import draft, judge
@@ -192,6 +192,7 @@ def show_run(bundle: Path | None, run_id: str) -> dict[str, Any]:
             for step in run.steps
         ],
         "refunds": [{"id": one["id"], "amount": one["amount"].show()} for one in refunds_of(run)],
+        "decisions": [views.decision(one) for one in run.resolutions],
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from plugin import money as amounts
@@ -78,6 +78,11 @@ def show_date(moment: str) -> str:
     """`3 Nov 2026`, of an ISO 8601 date and time."""
     when = datetime.fromisoformat(moment)
     return f"{when.day} {when:%b %Y}"
+
+
+def clock_time(moment: datetime) -> str:
+    """`14:32 UTC`, rounded up to the minute."""
+    return f"{moment.astimezone(UTC) + timedelta(seconds=59):%H:%M} UTC"
 
 
 def label(name: str | None) -> str:

@@ -20,9 +20,10 @@ from plugin.errors import FixTheForm, LookAgain, NotAllowed, NothingHere, OrderA
 from plugin.permissions import READ, check_limit, permission_set, require
 from plugin.ports import NewRun, Tools
 from plugin.reading import Seen, list_orders, look, snapshot
+from plugin.review import decided_by, foreign
 from plugin.runtime import carry_out
-from plugin.shapes import Action, Agent, FormState, Identity, Place, Plan, Run, Session, StoreInfo
-from plugin.telling import refunds_of, told
+from plugin.shapes import Action, Agent, FormState, Identity, OrderFacts, Place, Plan, Run, Session, StoreInfo
+from plugin.telling import past_refunds, refunds_of, told
 from plugin.tokens import FormClaims, SessionClaims, Tokens, new_run_id
 
 OTHER_AMOUNT = "The amount is not the one you were shown. Nothing was done; look at it and press again."
@@ -113,7 +114,8 @@ def order(tools: Tools, session: Session, place: Place, *, force: bool = False) 
         "stale_reason": None,
         "actions": actions,
         "may_act": bool(actions),
-        "run": _open_run(tools, open_run) if open_run else None,
+        "run": _open_run(tools, open_run, seen.facts) if open_run else None,
+        "refunds": past_refunds(seen.facts, _dates(tools, seen), tools.runs.runs_of(place)),
         "history": [_past(tools, one) for one in tools.runs.runs_of(place) if not one.open],
         "shipped": seen.facts.fulfillment_status == "FULFILLED",
     }
@@ -142,8 +144,14 @@ def _actions(tools: Tools, session: Session, seen: Seen, store: StoreInfo) -> li
     return rows
 
 
-def _open_run(tools: Tools, run: Run) -> dict[str, Any]:
-    view = _outcome(tools, run)["outcome"]
+def _dates(tools: Tools, seen: Seen) -> dict[str, str | None]:
+    """When Shopify made each refund, as far as the order view reads it."""
+    rows = seen.view(tools.bundle.cards["order_view"].reads or "").get("refunds") or []
+    return {one["id"]: one.get("createdAt") for one in rows if "id" in one}
+
+
+def _open_run(tools: Tools, run: Run, order: OrderFacts) -> dict[str, Any]:
+    view = _outcome(tools, run, order)["outcome"]
     action = tools.bundle.actions.get(run.action_id)
     return {
         "state": view["state"],
@@ -164,6 +172,7 @@ def _past(tools: Tools, run: Run) -> dict[str, Any]:
         "at": run.created_at.isoformat(),
         "agent": run.agent_name,
         "state": outcome.get("state", ""),
+        "decisions": [views.decision(one) for one in run.resolutions],
     }
 
 
@@ -353,13 +362,14 @@ def _digest(raw: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()
 
 
-def _outcome(tools: Tools, run: Run) -> dict[str, Any]:
+def _outcome(tools: Tools, run: Run, order: OrderFacts | None = None) -> dict[str, Any]:
     state = views.run_state(run)
     action = tools.bundle.actions.get(run.action_id)
     text = str((run.outcome or {}).get("text", ""))
     if run.open and state == "pending" and action is not None:
         text = str(told(run, action, "pending")["text"])
-    return views.outcome(run, state, views.run_text(run, state, text), refunds_of(run))
+    others = foreign(tools, run, order) if order is not None else None
+    return views.outcome(run, state, views.run_text(run, state, text, decided_by(tools, run), others), refunds_of(run))
 
 
 def _outcome_view(tools: Tools, run: Run) -> View:

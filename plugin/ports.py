@@ -7,7 +7,19 @@ from typing import Any, Protocol
 
 from plugin.documents import OrderQuery
 from plugin.money import Money
-from plugin.shapes import Bundle, Identity, Note, OrderRow, Place, Plan, Run, Step, StepState, StoreInfo
+from plugin.shapes import (
+    Bundle,
+    Identity,
+    Note,
+    OrderRow,
+    Place,
+    Plan,
+    Resolution,
+    Run,
+    Step,
+    StepState,
+    StoreInfo,
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,10 @@ class Runs(Protocol):
         error: str | None = None, error_field: str | None = None,
     ) -> None:  # fmt: skip
         """Commit what is known of the step. Raises LostLease."""
+        ...
+
+    def resolve(self, resolution: Resolution, epoch: int) -> None:
+        """Commit what a person decided, before it is carried out; never edited. Raises LostLease."""
         ...
 
     def close(self, run_id: str, epoch: int, outcome: Mapping[str, Any], note: Note | None, now: datetime) -> None:

@@ -11,14 +11,13 @@ from plugin.ports import LostLease, Tools
 from plugin.reading import Seen, keep, look
 from plugin.reconcile import Kind as Next
 from plugin.reconcile import decide, same_world
-from plugin.settling import Work, seen_of, settle, words_for
+from plugin.settling import Work, seen_of, settle, settle_time, words_for
 from plugin.shapes import Note, Run, Step, StepSpec, StepState
 from plugin.telling import note_text, told
 from plugin.verdicts import Kind, Verdict, judge
 
 LEASE_SECONDS = 90.0
 THROTTLE_TRIES = 4
-SETTLE_TIME = 420.0
 FIRST_SEND_WITHIN = 600.0  # seconds after which an intent that was never sent is given up
 UNREACHED = "Shopify could not be reached. Nothing was sent; try again in a minute."
 TOO_BUSY = "Shopify is too busy just now. Nothing was done; try again in a minute."
@@ -201,9 +200,7 @@ def _find_out(work: Work, step: Step, spec: StepSpec) -> bool:
         seen = look(work.tools, work.run.place)
     except (OrderActionsError, ValueError):
         return False
-    store = work.tools.store(work.run.place.store)
-    settle_time = float(store.settings.get("settle_time", SETTLE_TIME)) if store else SETTLE_TIME
-    decision = decide(work.run, step, seen.facts, now, settle_time)
+    decision = decide(work.run, step, seen.facts, now, settle_time(work.tools, work.run.place))
     if decision.kind is Next.FOUND:
         kept: dict[str, Any] = {"refund": {"id": decision.refund_id}} if decision.refund_id else {}
         work.record(step, StepState.CONFIRMED, receipt=kept | seen_of(work, step, kept, seen))

@@ -13,10 +13,11 @@ from plugin.operations import OPERATIONS, Moves
 from plugin.ports import Tools
 from plugin.reading import Seen, keep, look
 from plugin.reconcile import same_world
-from plugin.shapes import Action, OrderFacts, Poll, RefundSeen, Run, Step, StepSpec, StepState
+from plugin.shapes import Action, OrderFacts, Place, Poll, RefundSeen, Run, Step, StepSpec, StepState
 from plugin.telling import refusal, results, run_scope
 from plugin.verdicts import UserError
 
+SETTLE_TIME = 420.0
 LOOK_AGAIN = 1.0  # seconds an order just seen need not be read again
 NOT_PAID = "The refund is recorded in Shopify, but the payment provider did not pay it back."
 OTHER_MONEY = "Shopify paid back another amount than was asked for. Compare the order in Shopify with this run."
@@ -39,6 +40,12 @@ class Work:
 
     def record(self, step: Step, state: StepState, **known: Any) -> None:
         self.tools.runs.record(step, self.epoch, state, **known)
+
+
+def settle_time(tools: Tools, place: Place) -> float:
+    """Seconds after the last send in which Shopify may still carry it out."""
+    store = tools.store(place.store)
+    return float(store.settings.get("settle_time", SETTLE_TIME)) if store else SETTLE_TIME
 
 
 def settle(work: Work, step: Step, spec: StepSpec) -> bool:
@@ -166,7 +173,7 @@ def _follow_money(work: Work, step: Step) -> bool:
     if not _all_paid(refunds):
         work.record(step, StepState.CONFIRMED, receipt=kept)
         return False
-    if total([one["amount"] for one in refunds], step.moves.currency) != step.moves:
+    if "$accepted" not in kept and total([one["amount"] for one in refunds], step.moves.currency) != step.moves:
         work.record(step, StepState.REVIEW, receipt=kept, error=OTHER_MONEY)
         return False
     work.record(step, StepState.SETTLED, receipt=kept)

@@ -340,6 +340,19 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Resolution:
+    """What a person decided about a run; `id` is the press, `how` is as in `review.resolve`."""
+
+    id: str
+    run_id: str
+    agent_id: str
+    agent_name: str
+    how: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Run:
     """A row of `runs`; `seen` is the data its texts are made from: order before, preview, form."""
 
@@ -358,6 +371,7 @@ class Run:
     texts: Mapping[str, Any]
     outcome: Mapping[str, Any] | None
     steps: tuple[Step, ...]
+    resolutions: tuple[Resolution, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """What people are told of a run: the outcome on the card, the note on the timeline; always what really happened."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from plugin.codec import decode, encode
 from plugin.expr import ExprError, Scope, Value
-from plugin.money import total
+from plugin.money import Money, total
 from plugin.operations import OPERATIONS
-from plugin.shapes import Action, Run, Step, StepState
+from plugin.shapes import Action, OrderFacts, RefundSeen, Run, Step, StepState
 
 
 def told(run: Run, action: Action | None, state: str) -> dict[str, Any]:
@@ -58,6 +58,51 @@ def note_text(run: Run, action: Action | None, state: str) -> str:
 def refunds_of(run: Run) -> list[dict[str, Any]]:
     """Refunds of a run as last seen: `id`, `amount` and the `statuses` of its transactions."""
     return [one for step in run.steps for one in decode((step.receipt or {}).get("$refunds", []))]
+
+
+def made_by(refund: RefundSeen, order: OrderFacts, runs: Sequence[Run]) -> Run | None:
+    """The run that made a refund: by its receipt, its reference in the note, or its cancel; None when outside of us."""
+    return next((run for run in runs if _made(refund, order, run)), None)
+
+
+def _made(refund: RefundSeen, order: OrderFacts, run: Run) -> bool:
+    if any(one["id"] == refund.id for one in refunds_of(run)) or any(one.marker in refund.note for one in run.steps):
+        return True
+    if not run.open or refund.id in run.facts["refunds"] or order.cancelled_at is None:
+        return False
+    noted = [one for one in run.steps if one.marker in (order.staff_note or "")]
+    return any(one.moves == refund.refunded for one in noted)  # its cancel is not settled yet
+
+
+def past_refunds(
+    order: OrderFacts, dates: Mapping[str, str | None], runs: Sequence[Run]
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Each refund of the order and of our runs once: `made_by` is our agent, None for one made outside of this app.
+
+    `dates` are Shopify's.
+    """
+    rows = [_refund_row(one.id, one.refunded, made_by(one, order, runs), dates.get(one.id), one.note)
+            for one in order.refunds]  # fmt: skip
+    known = {one.id for one in order.refunds}
+    for run in runs:
+        for one in refunds_of(run):
+            if one["id"] not in known:
+                known.add(one["id"])
+                rows.append(_refund_row(one["id"], one["amount"], run, run.created_at.isoformat(), ""))
+    return rows
+
+
+def _refund_row(
+    refund: str, amount: Money, run: Run | None, at: str | None, note: str
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "number": refund.rsplit("/", 1)[-1],
+        "amount": amount,
+        "at": at,
+        "note": note,
+        "made_by": run.agent_name if run else None,
+        "run_id": run.id if run else None,
+    }
 
 
 def texts_scope(run: Run, action: Action) -> Scope:

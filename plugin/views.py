@@ -6,9 +6,9 @@ from typing import Any
 from urllib.parse import quote
 
 from plugin.expr import Scope
-from plugin.filters import LineOption, LineSelection, PaymentSelection, label
+from plugin.filters import LineOption, LineSelection, PaymentSelection, clock_time, label
 from plugin.money import Money, from_shopify
-from plugin.shapes import Action, Customer, Field, FormState, OrderRow, Place, Run, StepState, StoreInfo
+from plugin.shapes import Action, Customer, Field, FormState, OrderRow, Place, Resolution, Run, StepState, StoreInfo
 
 PAGE = 20
 NOTHING_BACK = {"REFUNDED", "VOIDED"}
@@ -119,11 +119,13 @@ def action_row(action: Action, place: Place, reason: str | None, instead: Action
 
 
 def run_state(run: Run) -> str:
-    """One word for a run: working, pending, doubt, or how it ended."""
+    """One word for a run: working, pending, doubt, review, or how it ended."""
     if not run.open:
         return str((run.outcome or {}).get("state", "failed"))
     states = {step.state for step in run.steps}
-    if states & {StepState.UNKNOWN, StepState.REVIEW}:
+    if StepState.REVIEW in states:
+        return "review"
+    if StepState.UNKNOWN in states:
         return "doubt"
     last = next((step for step in run.steps if step.state is not StepState.SETTLED), None)
     job_open = last is not None and "jobResult" in (last.receipt or {}) and "$job" not in (last.receipt or {})
@@ -133,29 +135,37 @@ def run_state(run: Run) -> str:
 
 
 IN_DOUBT = "We do not know yet whether Shopify did this. Do not repeat it, here or in Shopify; we are finding out."
-REVIEW = "Do not repeat this, here or in Shopify. A person must compare Shopify with this run."
+STILL = "Shopify may still carry it out; we look again and decide by {by}."
+SOON = "We look again every few seconds. If it cannot be known, a supervisor decides."
+REVIEW = "Do not repeat this, here or in Shopify. A person must compare Shopify with this run: a supervisor decides."
+FOREIGN = "Since it began, {amount} was refunded outside of this app."
+WORKING = "Shopify is working on this. You may close the card; it goes on. Do not repeat it, here or in Shopify."
+OPEN_STATES = ("working", "doubt", "review", "pending")
 TITLES = {
     "done": "Done",
     "pending": "Pending",
     "working": "Working on it",
     "doubt": "In doubt - do not repeat",
+    "review": "A person must decide - do not repeat",
     "failed": "Not done",
     "partly": "Only partly done",
 }
 
 
-def run_text(run: Run, state: str, told: str) -> str:
-    review = next((step.error for step in run.steps if step.state is StepState.REVIEW), None)
+def run_text(run: Run, state: str, told: str, by: datetime | None, foreign: Money | None) -> str:
+    """`by` is when we decide, if that is to come; `foreign` was refunded by others since the run began."""
+    others = [FOREIGN.format(amount=foreign.show())] if foreign is not None else []
+    if state == "review":
+        why = next((step.error for step in run.steps if step.state is StepState.REVIEW and step.error), "")
+        return " ".join([REVIEW, why, *others]).replace("  ", " ").strip()
     if state == "doubt":
-        return f"{REVIEW} {review}" if review else IN_DOUBT
-    if state == "working":
-        return "Shopify is working on this. You may close the card; it goes on."
-    return told
+        return " ".join([IN_DOUBT, STILL.format(by=clock_time(by)) if by else SOON, *others])
+    return WORKING if state == "working" else told
 
 
 def outcome(run: Run, state: str, text: str, refunds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Context of outcome.html."""
-    follow = run_url(run.place, run.id) if state in ("working", "doubt", "pending") else None
+    follow = run_url(run.place, run.id) if state in OPEN_STATES else None
     return {
         "outcome": {
             "state": state,
@@ -166,9 +176,19 @@ def outcome(run: Run, state: str, text: str, refunds: Sequence[Mapping[str, Any]
             "at": run.created_at.isoformat(),
             "follow_url": follow,
             "order_url": order_url(run.place),
+            "decisions": [decision(one) for one in run.resolutions],
             "rows": [{"label": "Reference", "value": " ".join(step.marker for step in run.steps)}],
         }
     }
+
+
+DECIDED = {"again": "send it again", "done": "it was done", "not-done": "close it, not done"}
+
+
+def decision(made: Resolution) -> dict[str, Any]:
+    """Who decided what about a run, when and why."""
+    what = DECIDED.get(made.how, f"it is refund {made.how}")
+    return {"agent": made.agent_name, "at": made.at.isoformat(), "what": what, "reason": made.reason}
 
 
 # ---------------------------------------------------------------- the form

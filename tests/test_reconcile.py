@@ -121,6 +121,7 @@ def test_doubt_about_a_doubt_stays_doubt(shop: World) -> None:
 
 
 def by_hand(shop: World, run_id: str, how: str, reason: str = "looked in Shopify", number: int = 1001) -> Run:
+    with_settings(shop, settle_time=0)
     return resolve(shop.tools, shop.session(number).agent, run_id, how, reason)
 
 
@@ -133,9 +134,13 @@ def moved_in_doubt(shop: World) -> str:
 
 def test_a_person_closes_a_run_that_was_not_done(shop: World) -> None:
     run = by_hand(shop, moved_in_doubt(shop), "not-done")
-    assert (run.open, (run.outcome or {})["text"]) == (
-        False, "Closed as not done. Ana decided: looked in Shopify",
-    )  # fmt: skip
+    assert (run.open, (run.outcome or {})["text"]) == (False, "Closed as not done by Ana.")
+    assert [(one.agent_name, one.how, one.reason) for one in run.resolutions] == [
+        ("Ana", "not-done", "looked in Shopify")
+    ]
+    shown = shop.order(1001).context
+    assert shown["history"][0]["decisions"][0]["reason"] == "looked in Shopify"
+    assert [one["made_by"] for one in shown["refunds"]] == [None], "the refund was made outside of this app"
     assert shop.ledger(1001)["refunded"] == 25
     assert shop.button(1001, REFUND) == (True, None)
 
@@ -160,6 +165,35 @@ def test_what_shopify_shows_as_done_can_neither_be_closed_nor_sent_again(shop: W
         with pytest.raises(LookAgain, match="reference on the order"):
             by_hand(shop, run_id, how)
     assert len(shop.ledger(1001)["refunds"]) == 1
+
+
+@pytest.mark.parametrize("how", ["again", "not-done", "refund"])
+def test_nothing_is_decided_while_shopify_may_still_carry_it_out(shop: World, how: str) -> None:
+    run_id = moved_in_doubt(shop)
+    number = str(shop.ledger(1001)["refunds"][0]["id"]) if how == "refund" else how
+    with pytest.raises(LookAgain, match="may still carry out the last attempt"):
+        resolve(shop.tools, shop.session(1001).agent, run_id, number, "in a hurry")
+    run = shop.tools.runs.run(run_id)
+    assert run is not None
+    assert (run.open, run.steps[0].attempts, run.resolutions) == (True, 1, ())
+
+
+def test_a_person_may_take_a_refund_of_another_amount_and_the_real_one_is_told(shop: World) -> None:
+    run_id = in_doubt(shop, 1001, REFUND, "502-before", lines=["1", "0"])
+    shop.in_admin(1001, "refund", amount="20.00", note="by hand")
+    carry_out(shop.tools, run_id, 0.0)
+    run = by_hand(shop, run_id, str(shop.ledger(1001)["refunds"][0]["id"]))
+    assert (run.open, (run.outcome or {})["text"]) == (False, "Refunded $20.00 on #1001.")
+    assert [one["made_by"] for one in shop.order(1001).context["refunds"]] == ["Ana"]
+
+
+def test_an_open_run_tells_when_it_is_decided_and_what_others_refunded(shop: World) -> None:
+    run_id = in_doubt(shop, 1001, REFUND, "502-before", lines=["1", "0"])
+    assert "we look again and decide by" in shop.order(1001).context["run"]["text"]
+    shop.in_admin(1001, "refund", amount="25.00", note="by hand")
+    carry_out(shop.tools, run_id, 0.0)
+    shown = shop.order(1001).context["run"]
+    assert (shown["state"], "$25.00 was refunded outside of this app" in shown["text"]) == ("review", True)
 
 
 @pytest.mark.parametrize(("how", "said"), [("999", "no refund 999"), ("again", "Say why")])

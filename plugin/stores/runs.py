@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 from plugin.errors import LookAgain, WaitForRun
 from plugin.money import Money
 from plugin.ports import LostLease, NewRun
-from plugin.shapes import Note, Place, PlannedStep, Run, Step, StepState
-from plugin.stores.tables import outbox, runs, steps
+from plugin.shapes import Note, Place, PlannedStep, Resolution, Run, Step, StepState
+from plugin.stores.tables import outbox, resolutions, runs, steps
 
 
 class SqlRuns:
@@ -95,6 +95,7 @@ class SqlRuns:
 
     def _run(self, tx: Connection, row: Row[Any]) -> Run:
         own = tx.execute(select(steps).where(steps.c.run_id == row.id).order_by(steps.c.position)).all()
+        decided = tx.execute(select(resolutions).where(resolutions.c.run_id == row.id).order_by(resolutions.c.at)).all()
         return Run(
             id=row.id,
             place=Place(row.store, row.order_id),
@@ -111,7 +112,12 @@ class SqlRuns:
             texts=json.loads(self._box.decrypt(row.texts)),
             outcome=json.loads(row.outcome) if row.outcome else None,
             steps=tuple(_step(one) for one in own),
+            resolutions=tuple(self._resolution(one) for one in decided),
         )
+
+    def _resolution(self, row: Row[Any]) -> Resolution:
+        reason = self._box.decrypt(row.reason).decode()
+        return Resolution(row.id, row.run_id, row.agent_id, row.agent_name, row.how, reason, _aware(row.at))
 
     def moved(self, agent_id: str, place: Place) -> tuple[tuple[Money, ...], tuple[Money, ...]]:
         query = (
@@ -185,6 +191,12 @@ class SqlRuns:
         with self._engine.begin() as tx:
             self._hold(tx, step.run_id, epoch)
             tx.execute(update(steps).where(_is(step)).values(**values))
+
+    def resolve(self, resolution: Resolution, epoch: int) -> None:
+        sealed = self._box.encrypt(resolution.reason.encode())
+        with self._engine.begin() as tx:
+            self._hold(tx, resolution.run_id, epoch)
+            tx.execute(insert(resolutions).values(**{**asdict(resolution), "reason": sealed}))
 
     def close(self, run_id: str, epoch: int, outcome: Mapping[str, Any], note: Note | None, now: datetime) -> None:
         with self._engine.begin() as tx:

@@ -80,6 +80,20 @@ steps = Table(
     CheckConstraint("amount not like '-%'", name="no_negative_amount"),
 )
 
+# What a person decided about a run; only ever added to. The reason is encrypted.
+resolutions = Table(
+    "resolutions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("run_id", String(36), ForeignKey("runs.id"), nullable=False),
+    Column("agent_id", String(100), nullable=False),
+    Column("agent_name", String(200), nullable=False),
+    Column("how", String(100), nullable=False),
+    Column("reason", LargeBinary, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+Index("resolutions_of_run", resolutions.c.run_id)
+
 outbox = Table(
     "outbox",
     metadata,

@@ -144,6 +144,17 @@ def order_context(order: Json, **more: Any) -> Json:
         "actions": [action("refund", "Refund"), action("cancel", "Cancel")],
         "may_act": True,
         "run": None,
+        "refunds": [
+            {
+                "number": "1",
+                "at": one["createdAt"],
+                "amount": one["totalRefundedSet"]["presentmentMoney"],
+                "note": one["note"] or "",
+                "made_by": None if place else "Ana Ruiz",
+                "run_id": None,
+            }
+            for place, one in enumerate(order["refunds"])
+        ],
         "history": [],
         "shipped": False,
         **more,
@@ -263,6 +274,7 @@ def outcome_context(state: str, title: str, text: str, **more: Any) -> Json:
         "title": title,
         "text": text,
         "refunds": [],
+        "decisions": [],
         "agent": "Ana Ruiz",
         "at": AT,
         "follow_url": None,

@@ -204,8 +204,16 @@ def _orders() -> dict[str, State]:
             "at": AT,
             "agent": "Ana Ruiz",
             "state": "done",
+            "decisions": [{"agent": "Sam Okafor", "at": AT, "what": "it is refund 7", "reason": "Looked in Shopify."}],
         },
-        {"title": "Cancel", "text": "We are finding out.", "at": AT, "agent": "Sam Okafor", "state": "doubt"},
+        {
+            "title": "Cancel",
+            "text": "We are finding out.",
+            "at": AT,
+            "agent": "Sam Okafor",
+            "state": "doubt",
+            "decisions": [],
+        },
     ]
     cancelled = shopify_order(
         cancelledAt=AT,
@@ -345,6 +353,16 @@ def _outcomes() -> dict[str, State]:
             outcome_context("working", "Cancelling #1027", "Shopify is working on it.", **follow),
         ),
         "doubt": (view, outcome_context("doubt", "In doubt", doubt, **follow)),
+        "review": (
+            view,
+            outcome_context(
+                "review",
+                "A person must decide",
+                doubt,
+                decisions=[{"agent": EVIL, "at": AT, "what": "send it again", "reason": LONG}],
+                **follow,
+            ),
+        ),
         "failed": (
             view,
             outcome_context("failed", "Shopify refused", "Refund amount is too high. Nothing was paid back."),
