@@ -8,9 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from plugin import sync
 from plugin.cards import Cards
@@ -24,9 +21,9 @@ from plugin.ports import Tools
 from plugin.secrets import Keys
 from plugin.shapes import Bundle, StoreInfo
 from plugin.spec import load_bundle
+from plugin.stores.database import open_database
 from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
-from plugin.stores.tables import metadata
 from plugin.tokens import Tokens
 
 log = structlog.get_logger()
@@ -54,7 +51,10 @@ class Config:
 # variable: (field, help); the only list of them, also behind docs/reference.md
 VARIABLES: Mapping[str, tuple[str, str]] = {
     "ORDER_ACTIONS_SECRET": ("secret", "secret of this installation, at least 32 random characters"),
-    "ORDER_ACTIONS_DATABASE": ("database", "database URL, like sqlite:////var/lib/order-actions/db.sqlite"),
+    "ORDER_ACTIONS_DATABASE": (
+        "database",
+        "database URL: sqlite:////var/lib/order-actions/db.sqlite, or postgresql://user@host/name",
+    ),
     "ORDER_ACTIONS_STORE_DOMAIN": ("store_domain", "the store, like my-shop.myshopify.com"),
     "ORDER_ACTIONS_STORE_NAME": ("store_name", "the store's name as agents know it"),
     "ORDER_ACTIONS_STORE_TOKEN": ("store_token", "Admin API access token of the store"),
@@ -189,22 +189,6 @@ def _with_reads(bundle: Bundle, root: Path) -> Bundle:
         for name, card in bundle.cards.items()
     }
     return replace(bundle, cards=cards)
-
-
-def open_database(url: str) -> Engine:
-    """An engine with its tables. SQLite: WAL, synchronous FULL, one writer at a time."""
-    engine = create_engine(url, pool_pre_ping=True)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-    metadata.create_all(engine)
-    return engine
-
-
-def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 class Worker:

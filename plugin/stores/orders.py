@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from plugin.secrets import Keys
 from plugin.shapes import OrderRow, Place
+from plugin.stores.database import aware, reads
 from plugin.stores.tables import customers_seen, orders, webhooks_seen
 
 
@@ -18,11 +19,12 @@ class SqlOrders:
 
     def __init__(self, engine: Engine, keys: Keys) -> None:
         self._engine = engine
+        self._reads = reads(engine)
         self._keys = keys
         self._box = keys.box()
 
     def order(self, place: Place) -> OrderRow | None:
-        with self._engine.connect() as tx:
+        with self._reads.connect() as tx:
             row = tx.execute(select(orders).where(_at(place))).first()
         return self._row(row) if row else None
 
@@ -30,7 +32,7 @@ class SqlOrders:
         if not email:
             return []
         query = select(orders).where(orders.c.email_hash == self._keys.email_hash(email))
-        with self._engine.connect() as tx:
+        with self._reads.connect() as tx:
             rows = tx.execute(query.order_by(orders.c.created_at.desc(), orders.c.order_id.desc())).all()
         return [self._row(row) for row in rows]
 
@@ -47,8 +49,8 @@ class SqlOrders:
             header=json.loads(row.header) if row.header else None,
             legacy=row.legacy,
             snapshot=json.loads(self._box.decrypt(row.snapshot)) if row.snapshot else None,
-            snapshot_at=_aware(row.snapshot_at),
-            webhook_at=_aware(row.webhook_at),
+            snapshot_at=row.snapshot_at and aware(row.snapshot_at),
+            webhook_at=row.webhook_at and aware(row.webhook_at),
         )
 
     def listed_at(self, store: str, email: str) -> datetime | None:
@@ -56,8 +58,9 @@ class SqlOrders:
         query = select(customers_seen.c.listed_at).where(
             customers_seen.c.store == store, customers_seen.c.email_hash == key
         )
-        with self._engine.connect() as tx:
-            return _aware(tx.execute(query).scalar())
+        with self._reads.connect() as tx:
+            found = tx.execute(query).scalar()
+        return found and aware(found)
 
     def mark_listed(self, store: str, email: str, now: datetime) -> None:
         key = {"store": store, "email_hash": self._keys.email_hash(email)}
@@ -117,7 +120,7 @@ class SqlOrders:
     def webhook_seen(self, store: str, webhook_id: str, topic: str) -> bool:
         seen = webhooks_seen.c
         same = and_(seen.store == store, seen.topic == topic, seen.webhook_id == webhook_id)
-        with self._engine.connect() as tx:
+        with self._reads.connect() as tx:
             return tx.execute(select(seen.store).where(same)).first() is not None
 
     def mark_webhook(self, store: str, webhook_id: str, topic: str, now: datetime) -> None:
@@ -131,10 +134,6 @@ class SqlOrders:
 
 def _at(place: Place) -> Any:
     return and_(orders.c.store == place.store, orders.c.order_id == place.order)
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 def _utc(moment: str) -> str:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from plugin.errors import LookAgain, WaitForRun
 from plugin.money import Money
 from plugin.ports import LostLease, NewRun
 from plugin.shapes import Note, Place, PlannedStep, Resolution, Run, Step, StepState
+from plugin.stores.database import aware, reads
 from plugin.stores.tables import outbox, resolutions, runs, steps
 
 
@@ -23,6 +24,7 @@ class SqlRuns:
 
     def __init__(self, engine: Engine, box: Fernet) -> None:
         self._engine = engine
+        self._reads = reads(engine)
         self._box = box
 
     def begin(self, new: NewRun, now: datetime) -> Run:
@@ -87,7 +89,7 @@ class SqlRuns:
         return self._read(limit=count)
 
     def _read(self, *conditions: Any, limit: int | None = None) -> list[Run]:
-        with self._engine.connect() as tx:
+        with self._reads.connect() as tx:
             found = tx.execute(
                 select(runs).where(and_(true(), *conditions)).order_by(runs.c.created_at.desc()).limit(limit)
             ).all()
@@ -107,7 +109,7 @@ class SqlRuns:
             door=row.door,
             digest=row.digest,
             open=row.is_open,
-            created_at=_aware(row.created_at),
+            created_at=aware(row.created_at),
             facts=json.loads(row.facts),
             texts=json.loads(self._box.decrypt(row.texts)),
             outcome=json.loads(row.outcome) if row.outcome else None,
@@ -117,7 +119,7 @@ class SqlRuns:
 
     def _resolution(self, row: Row[Any]) -> Resolution:
         reason = self._box.decrypt(row.reason).decode()
-        return Resolution(row.id, row.run_id, row.agent_id, row.agent_name, row.how, reason, _aware(row.at))
+        return Resolution(row.id, row.run_id, row.agent_id, row.agent_name, row.how, reason, aware(row.at))
 
     def moved(self, agent_id: str, place: Place) -> tuple[tuple[Money, ...], tuple[Money, ...]]:
         query = (
@@ -125,7 +127,7 @@ class SqlRuns:
             .join(runs, runs.c.id == steps.c.run_id)
             .where(_of(place), runs.c.agent_id == agent_id, steps.c.state != StepState.FAILED)
         )
-        with self._engine.connect() as tx:
+        with self._reads.connect() as tx:
             rows = tx.execute(query).all()
         here = tuple(Money(row.currency, Decimal(row.amount)) for row in rows)
         shop = tuple(Money(row.shop_currency, Decimal(row.shop_amount)) for row in rows)
@@ -216,7 +218,7 @@ class SqlRuns:
 
     def due_notes(self, now: datetime) -> Sequence[tuple[Note, int]]:
         query = select(outbox).where(outbox.c.state == "waiting", outbox.c.next_at <= now)
-        with self._engine.connect() as tx:
+        with self._reads.connect() as tx:
             rows = tx.execute(query.order_by(outbox.c.next_at).limit(50)).all()
         return [(Note(**json.loads(self._box.decrypt(row.note))), row.attempts) for row in rows]
 
@@ -237,11 +239,6 @@ def _of(place: Place) -> Any:
 
 def _is(step: Step) -> Any:
     return and_(steps.c.run_id == step.run_id, steps.c.position == step.position)
-
-
-def _aware(moment: datetime) -> datetime:
-    """SQLite gives back what PostgreSQL calls timestamptz without its zone; all our times are UTC."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _step_values(run_id: str, position: int, step: PlannedStep) -> dict[str, Any]:
@@ -274,8 +271,8 @@ def _step(row: Row[Any]) -> Step:
         moves_shop=Money(row.shop_currency, Decimal(row.shop_amount)),
         state=StepState(row.state),
         attempts=row.attempts,
-        first_sent_at=row.first_sent_at and _aware(row.first_sent_at),
-        last_sent_at=row.last_sent_at and _aware(row.last_sent_at),
+        first_sent_at=row.first_sent_at and aware(row.first_sent_at),
+        last_sent_at=row.last_sent_at and aware(row.last_sent_at),
         receipt=json.loads(row.receipt) if row.receipt else None,
         error=row.error,
         error_field=row.error_field,

@@ -1,0 +1,79 @@
+"""Opens a database: SQLite for one machine, PostgreSQL for many; both keep what they say they have kept."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from plugin.errors import FixTheSetup
+from plugin.stores.tables import metadata
+
+# An installation may trade durability for speed; a promise to have written down a refund may not be traded.
+_DURABLE = "SET synchronous_commit = on"
+_PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+
+
+def open_database(url: str) -> Engine:
+    """An engine on a database with its tables. Raises FixTheSetup for a URL that is of neither kind."""
+    engine = _engine(url)
+    metadata.create_all(engine)
+    return engine
+
+
+def _engine(url: str) -> Engine:
+    try:
+        wanted = make_url(url)
+    except ArgumentError as error:
+        raise FixTheSetup("ORDER_ACTIONS_DATABASE is not a database URL.") from error
+    kind = wanted.get_backend_name()
+    if kind == "sqlite":
+        return _sqlite(create_engine(wanted, hide_parameters=True))
+    if kind not in ("postgresql", "postgres"):
+        raise FixTheSetup(f"ORDER_ACTIONS_DATABASE may be sqlite or postgresql, not {kind}.")
+    try:
+        engine = create_engine(wanted.set(drivername="postgresql+psycopg"), pool_pre_ping=True, hide_parameters=True)
+    except ImportError as error:
+        raise FixTheSetup("PostgreSQL needs its driver: pip install 'shopify-order-actions[postgres]'.") from error
+    event.listen(engine, "connect", _durable)
+    return engine
+
+
+def reads(engine: Engine) -> Engine:
+    """The same database for looking only: one moment of it, and never in the way of a writer."""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(reads=True)
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def aware(moment: datetime) -> datetime:
+    """SQLite gives times without their zone, PostgreSQL in the zone of its session; all ours are UTC."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _durable(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute(_DURABLE)
+    cursor.close()
+    connection.commit()
+
+
+def _sqlite(engine: Engine) -> Engine:
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, below
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer waits for the writer before it. One that begins as a reader would be refused instead."""
+    looks = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if looks else "BEGIN IMMEDIATE")
