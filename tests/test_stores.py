@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Engine, select
 
-from plugin.errors import LookAgain, WaitForRun
+from plugin.errors import FixTheSetup, LookAgain, WaitForRun
 from plugin.money import Money
 from plugin.ports import LostLease, NewRun
 from plugin.secrets import Keys
@@ -208,3 +208,15 @@ class TestOrders:
         row = orders.order(PLACE)
         assert row is not None
         assert (orders.orders_of(""), orders.owns(row, "")) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("my database", "ORDER_ACTIONS_DATABASE is not a database URL."),
+        ("mysql://localhost/x", "ORDER_ACTIONS_DATABASE may be sqlite or postgresql, not mysql."),
+    ],
+)
+def test_a_database_we_cannot_use_is_refused_in_a_sentence(url: str, said: str) -> None:
+    with pytest.raises(FixTheSetup, match=f"^{said}$"):
+        open_database(url)

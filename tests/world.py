@@ -199,15 +199,17 @@ def _bundle() -> Bundle:
 
 
 @contextmanager
-def world(folder: Path, **options: Any) -> Iterator[World]:
+def world(folder: Path, *, database: str | None = None, **options: Any) -> Iterator[World]:
+    """Options are the store's; without a database it is a SQLite file in the folder."""
     served = sandbox.serve(
         0, token="token", schema_path=ROOT / "schemas/shopify-2026-10.graphql",
         **{"cancel_delay": 0.2, "settle_delay": 1.0, **options},
     )  # fmt: skip
     url = f"http://127.0.0.1:{served.server.server_port}"
     config = Config(
-        secret=SECRET, database=f"sqlite:///{folder / 'app.sqlite'}", store_domain=DOMAIN, store_name="Sandbox store",
-        store_token="token", webhook_secrets=("hook",), host_secret=SECRET, host_issuer="desk",
+        secret=SECRET, database=database or f"sqlite:///{folder / 'app.sqlite'}",
+        store_domain=DOMAIN, store_name="Sandbox store", store_token="token",
+        webhook_secrets=("hook",), host_secret=SECRET, host_issuer="desk",
         host_origins=("http://desk.test",), store_url=url,
     )  # fmt: skip
     try:

@@ -1,6 +1,7 @@
 """The tables, one definition for SQLite and PostgreSQL; what must hold is written as constraints.
 
-Texts have no length here: one engine would enforce it and the other not."""
+Texts have no length here: one engine would enforce it and the other not.
+"""
 
 from sqlalchemy import (
     Boolean,
