@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from plugin.ports import Tools
 from plugin.secrets import Keys
 from plugin.shapes import Bundle, StoreInfo
 from plugin.spec import load_bundle
-from plugin.stores.database import open_database
+from plugin.stores.database import connect, migrate, open_database
 from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
 from plugin.tokens import Tokens
@@ -191,27 +191,46 @@ def _with_reads(bundle: Bundle, root: Path) -> Bundle:
     return replace(bundle, cards=cards)
 
 
-class Worker:
-    """Carries on open runs and delivers notes, in a thread, until stopped."""
+def migrate_database(environ: Mapping[str, str]) -> str:
+    """Bring the database to this version; what was done. Needs no other variable. Raises FixTheSetup."""
+    url = environ.get("ORDER_ACTIONS_DATABASE")
+    if not url:
+        raise FixTheSetup(f"ORDER_ACTIONS_DATABASE is missing: {VARIABLES['ORDER_ACTIONS_DATABASE'][1]}")
+    engine = connect(url)
+    try:
+        return migrate(engine)
+    finally:
+        engine.dispose()
 
-    def __init__(self, app: App, pause: float = 1.0) -> None:
+
+class Worker:
+    """Carries on open runs and delivers notes until stopped; only while it is its turn, if there are several."""
+
+    def __init__(self, app: App, pause: float = 1.0, turn: Callable[[], bool] = lambda: True) -> None:
         self._app = app
         self._pause = pause
+        self._turn = turn
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
+        self._thread = threading.Thread(target=self.work, name="worker", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(timeout=10)
+        """The run and the notes in hand are finished first."""
+        self.end()
+        self._thread.join(timeout=25)
 
-    def _work(self) -> None:
-        looked: dict[str, datetime] = {}
+    def end(self) -> None:
+        """Ask `work` to return; it does so after the run or the notes in hand."""
+        self._stop.set()
+
+    def work(self) -> None:
         while not self._stop.wait(self._pause):
+            if not self._turn():
+                continue
             try:
-                sync.carry_on(self._app.tools, looked)
+                sync.carry_on(self._app.tools, self._stop.is_set)
                 sync.deliver_notes(self._app.tools)
             except Exception:  # noqa: BLE001 - the door of the background: one bad run must not stop the others
                 log.exception("worker.failed")

@@ -131,7 +131,32 @@ class Runs(Protocol):
         """
         ...
 
-    def due_notes(self, now: datetime) -> Sequence[tuple[Note, int]]: ...
+    # The schedule of looking at open runs, shared by all workers.
+
+    def due_runs(self, now: datetime) -> Sequence[Run]:
+        """Open runs whose time has come and that nobody holds, the longest due first; a new run is due at once."""
+        ...
+
+    def look_later(self, run_id: str, now: datetime, at: datetime) -> bool:
+        """Move the next look of a due run to `at`. True for one worker only, which looks now."""
+        ...
+
+    def wake(self, place: Place, now: datetime) -> None:
+        """Make the order's open run due at once: something about the order was heard."""
+        ...
+
+    def redact(self, run_id: str) -> bool:
+        """Replace what was sent by its hash, and drop texts and note, of a closed run whose note is delivered.
+
+        False, and nothing changed, for any other run. The only change of something sent that the schema allows.
+        """
+        ...
+
+    # The outbox.
+
+    def due_notes(self, now: datetime) -> Sequence[tuple[Note, int]]:
+        """Take a few notes that are due, with how often each was tried; no other worker gets them for two minutes."""
+        ...
 
     def note_sent(self, note_id: str) -> None: ...
 

@@ -4,8 +4,8 @@ import hashlib
 import hmac
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from plugin.errors import NothingHere, OrderActionsError, SignInAgain
@@ -55,6 +55,7 @@ def take_webhook(tools: Tools, headers: Mapping[str, str], body: bytes) -> None:
     if topic in ORDER_TOPICS:
         place = Place(store, str(payload["id"]))
         tools.orders.put_header(place, payload.get("email") or "", webhook_header(payload), webhook=now)
+        tools.runs.wake(place, now)  # what Shopify tells may end a doubt
     tools.orders.mark_webhook(store, webhook_id, topic, now)
 
 
@@ -101,19 +102,18 @@ def deliver_notes(tools: Tools) -> int:
     return sent
 
 
-def carry_on(tools: Tools, looked: dict[str, datetime]) -> int:
-    """Carry on open runs: jobs, pending money, a second step, and calls whose fate is unknown.
-
-    `looked` remembers when each run was last looked at; how often depends on its age.
-    """
+def carry_on(tools: Tools, stopped: Callable[[], bool] = lambda: False) -> int:
+    """Carry on open runs that are due: jobs, pending money, a second step, and calls whose fate is unknown."""
     carried = 0
-    now = tools.clock.now()
-    for run in tools.runs.open_runs():
+    for run in tools.runs.due_runs(tools.clock.now()):
+        if stopped():
+            break
+        now = tools.clock.now()
         age = (now - run.created_at).total_seconds()
         pause = next(seconds for limit, seconds in PAUSES if age < limit)
-        since = (now - looked[run.id]).total_seconds() if run.id in looked else pause
-        if _waits_for_shopify(run, age) and since >= pause:
-            looked[run.id] = now
+        if not tools.runs.look_later(run.id, now, now + timedelta(seconds=pause)):
+            continue  # another worker looks
+        if _waits_for_shopify(run, age):
             carry_out(tools, run.id, 0.0)
             carried += 1
     return carried

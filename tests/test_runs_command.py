@@ -7,22 +7,13 @@ import pytest
 
 from plugin.runtime import carry_out
 from tests.test_cli import order_actions
-from tests.world import DOMAIN, REFUND, SECRET, World, outcome
+from tests.world import REFUND, World, outcome
+from tests.world import variables as environment
 
 
 @pytest.fixture
 def variables(shop: World, tmp_path: Path) -> dict[str, str]:
-    return {
-        "ORDER_ACTIONS_SECRET": SECRET,
-        "ORDER_ACTIONS_DATABASE": f"sqlite:///{tmp_path / 'app.sqlite'}",
-        "ORDER_ACTIONS_STORE_DOMAIN": DOMAIN,
-        "ORDER_ACTIONS_STORE_NAME": "Sandbox store",
-        "ORDER_ACTIONS_STORE_TOKEN": "token",
-        "ORDER_ACTIONS_WEBHOOK_SECRETS": "hook",
-        "ORDER_ACTIONS_HOST_SECRET": SECRET,
-        "ORDER_ACTIONS_HOST_ISSUER": "desk",
-        "ORDER_ACTIONS_HOST_ORIGINS": "http://desk.test",
-    }
+    return environment(f"sqlite:///{tmp_path / 'app.sqlite'}")
 
 
 def test_runs_are_listed_and_shown_without_what_people_wrote(shop: World, variables: dict[str, str]) -> None:

@@ -86,7 +86,7 @@ def test_a_run_found_in_the_middle_of_sending_is_in_doubt(shop: World) -> None:
     shop.tools.runs.sending(run.steps[0], epoch, shop.tools.clock.now())
     run = carry_out(shop.tools, run.id, 0.0)
     assert (run.open, run.steps[0].state, shop.ledger(1001)["refunds"]) == (True, StepState.UNKNOWN, [])
-    assert carry_on(shop.tools, {}) == 1, "and looked into"
+    assert carry_on(shop.tools) == 1, "and looked into"
     assert shop.ledger(1001)["refunds"] == [], "but nothing is sent before the settle time has passed"
 
 

@@ -198,6 +198,21 @@ def _bundle() -> Bundle:
     return load(ROOT)[0]
 
 
+def variables(database: str) -> dict[str, str]:
+    """The environment of a command that uses this database."""
+    return {
+        "ORDER_ACTIONS_SECRET": SECRET,
+        "ORDER_ACTIONS_DATABASE": database,
+        "ORDER_ACTIONS_STORE_DOMAIN": DOMAIN,
+        "ORDER_ACTIONS_STORE_NAME": "Sandbox store",
+        "ORDER_ACTIONS_STORE_TOKEN": "token",
+        "ORDER_ACTIONS_WEBHOOK_SECRETS": "hook",
+        "ORDER_ACTIONS_HOST_SECRET": SECRET,
+        "ORDER_ACTIONS_HOST_ISSUER": "desk",
+        "ORDER_ACTIONS_HOST_ORIGINS": "http://desk.test",
+    }
+
+
 @contextmanager
 def world(folder: Path, *, database: str | None = None, **options: Any) -> Iterator[World]:
     """Options are the store's; without a database it is a SQLite file in the folder."""

@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from plugin.errors import FixTheSetup
-from plugin.stores.tables import metadata
+from plugin.stores.migrations import HEAD, newer
+from plugin.stores.rules import hash_of
 
 # An installation may trade durability for speed; a promise to have written down a refund may not be traded.
 _DURABLE = "SET synchronous_commit = on"
@@ -16,13 +17,22 @@ _PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "forei
 
 
 def open_database(url: str) -> Engine:
-    """An engine on a database with its tables. Raises FixTheSetup for a URL that is of neither kind."""
-    engine = _engine(url)
-    metadata.create_all(engine)
+    """An engine on a database with the tables of this version.
+
+    SQLite is one program's own file, so its tables are made here. Those of PostgreSQL are changed by a command,
+    once for all who use them. Raises FixTheSetup for a database that is behind, ahead, or of another kind.
+    """
+    engine = connect(url)
+    if engine.dialect.name == "sqlite":
+        migrate(engine)
+    elif (found := version(engine)) != HEAD:
+        engine.dispose()
+        raise _behind(found)
     return engine
 
 
-def _engine(url: str) -> Engine:
+def connect(url: str) -> Engine:
+    """An engine on the database as it stands. Raises FixTheSetup for a URL that we cannot use."""
     try:
         wanted = make_url(url)
     except ArgumentError as error:
@@ -38,6 +48,39 @@ def _engine(url: str) -> Engine:
         raise FixTheSetup("PostgreSQL needs its driver: pip install 'shopify-order-actions[postgres]'.") from error
     event.listen(engine, "connect", _durable)
     return engine
+
+
+def version(engine: Engine) -> str | None:
+    """The number of the last migration; None for a database without our tables. Raises FixTheSetup."""
+    try:
+        with reads(engine).connect() as tx:
+            if not inspect(tx).has_table("alembic_version"):
+                return None
+            return tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    except OperationalError as error:
+        raise FixTheSetup(f"The database cannot be opened: {error.orig}") from error
+
+
+def migrate(engine: Engine) -> str:
+    """Bring the database to this version; what was done, in a sentence. Safe to repeat, and to repeat half-done.
+
+    Raises FixTheSetup for a database of a newer version.
+    """
+    before = version(engine)
+    if before == HEAD:
+        return f"The database is at {HEAD} already; nothing to do."
+    from plugin.stores.migrations.run import upgrade  # the tool behind it takes its time to load
+
+    upgrade(engine)
+    return f"The database went from {before or 'empty'} to {HEAD}."
+
+
+def _behind(found: str | None) -> FixTheSetup:
+    if found is not None and found > HEAD:
+        return newer(found)
+    return FixTheSetup(
+        f"The database is at {found or 'no version'}, this program needs {HEAD}: run `order-actions migrate`."
+    )
 
 
 def reads(engine: Engine) -> Engine:
@@ -71,6 +114,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+    connection.create_function("hash_of", 1, hash_of, deterministic=True)
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from cryptography.fernet import Fernet
-from sqlalchemy import Connection, Engine, Row, and_, func, insert, or_, select, true, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, exists, func, insert, not_, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from plugin.errors import LookAgain, WaitForRun
@@ -16,7 +16,13 @@ from plugin.money import Money
 from plugin.ports import LostLease, NewRun
 from plugin.shapes import Note, Place, PlannedStep, Resolution, Run, Step, StepState
 from plugin.stores.database import aware, reads
+from plugin.stores.rules import HASHED, hash_of
 from plugin.stores.tables import outbox, resolutions, runs, steps
+
+NEWEST = runs.c.created_at.desc()
+DUE_AT_ONCE = 50
+NOTES_AT_ONCE = 5
+NOTE_LEASE = timedelta(seconds=120)  # longer than the CRM may take for so many
 
 
 class SqlRuns:
@@ -69,6 +75,7 @@ class SqlRuns:
             "digest": new.plan.digest,
             "is_open": True,
             "created_at": now,
+            "look_at": now,
             "facts": json.dumps(new.facts),
             "texts": self._box.encrypt(json.dumps(new.texts).encode()),
         }
@@ -88,12 +95,10 @@ class SqlRuns:
     def newest(self, count: int) -> Sequence[Run]:
         return self._read(limit=count)
 
-    def _read(self, *conditions: Any, limit: int | None = None) -> list[Run]:
+    def _read(self, *conditions: Any, order: Any = NEWEST, limit: int | None = None) -> list[Run]:
+        query = select(runs).where(and_(true(), *conditions)).order_by(order).limit(limit)
         with self._reads.connect() as tx:
-            found = tx.execute(
-                select(runs).where(and_(true(), *conditions)).order_by(runs.c.created_at.desc()).limit(limit)
-            ).all()
-            return [self._run(tx, row) for row in found]
+            return [self._run(tx, row) for row in tx.execute(query).all()]
 
     def _run(self, tx: Connection, row: Row[Any]) -> Run:
         own = tx.execute(select(steps).where(steps.c.run_id == row.id).order_by(steps.c.position)).all()
@@ -214,12 +219,50 @@ class SqlRuns:
                 sealed = self._box.encrypt(json.dumps(asdict(note)).encode())
                 tx.execute(insert(outbox).values(run_id=run_id, note=sealed, state="waiting", next_at=now))
 
+    # ------------------------------------------------------------ the schedule
+
+    def due_runs(self, now: datetime) -> Sequence[Run]:
+        free = or_(runs.c.lease_until.is_(None), runs.c.lease_until < now)
+        return self._read(runs.c.is_open, runs.c.look_at <= now, free, order=runs.c.look_at, limit=DUE_AT_ONCE)
+
+    def look_later(self, run_id: str, now: datetime, at: datetime) -> bool:
+        due = and_(runs.c.id == run_id, runs.c.is_open, runs.c.look_at <= now)
+        with self._engine.begin() as tx:
+            return tx.execute(update(runs).where(due).values(look_at=at)).rowcount == 1
+
+    def wake(self, place: Place, now: datetime) -> None:
+        later = and_(_of(place), runs.c.is_open, runs.c.look_at > now)
+        with self._engine.begin() as tx:
+            tx.execute(update(runs).where(later).values(look_at=now))
+
+    def redact(self, run_id: str) -> bool:
+        waiting = exists().where(outbox.c.run_id == run_id, outbox.c.state == "waiting")
+        closed = and_(runs.c.id == run_id, not_(runs.c.is_open), not_(waiting))
+        empty = self._box.encrypt(json.dumps({}).encode())
+        with self._engine.begin() as tx:
+            if tx.execute(update(runs).where(closed).values(texts=empty)).rowcount != 1:
+                return False
+            for row in tx.execute(select(steps.c.position, steps.c.body).where(steps.c.run_id == run_id)).all():
+                own = and_(steps.c.run_id == run_id, steps.c.position == row.position)
+                if not row.body.startswith(HASHED):
+                    tx.execute(update(steps).where(own).values(body=hash_of(row.body)))
+            tx.execute(delete(outbox).where(outbox.c.run_id == run_id))
+        return True
+
     # ------------------------------------------------------------ the outbox
 
     def due_notes(self, now: datetime) -> Sequence[tuple[Note, int]]:
-        query = select(outbox).where(outbox.c.state == "waiting", outbox.c.next_at <= now)
-        with self._reads.connect() as tx:
-            rows = tx.execute(query.order_by(outbox.c.next_at).limit(50)).all()
+        """`next_at` is the lease too: taking a note makes it due again when the worker must have given up."""
+        due = and_(outbox.c.state == "waiting", outbox.c.next_at <= now)
+        first = select(outbox.c.run_id).where(due).order_by(outbox.c.next_at).limit(NOTES_AT_ONCE)
+        take = (
+            update(outbox)
+            .where(outbox.c.run_id.in_(first.with_for_update(skip_locked=True)), due)
+            .values(next_at=now + NOTE_LEASE)
+            .returning(outbox.c.note, outbox.c.attempts)
+        )
+        with self._engine.begin() as tx:
+            rows = tx.execute(take).all()
         return [(Note(**json.loads(self._box.decrypt(row.note))), row.attempts) for row in rows]
 
     def note_sent(self, note_id: str) -> None:
@@ -229,8 +272,9 @@ class SqlRuns:
         self._note(note_id, attempts=attempts, next_at=at)
 
     def _note(self, note_id: str, **values: Any) -> None:
+        waiting = and_(outbox.c.run_id == note_id, outbox.c.state == "waiting")
         with self._engine.begin() as tx:
-            tx.execute(update(outbox).where(outbox.c.run_id == note_id).values(**values))
+            tx.execute(update(outbox).where(waiting).values(**values))
 
 
 def _of(place: Place) -> Any:

@@ -45,6 +45,7 @@ runs = Table(
     Column("lease_owner", Text),
     Column("lease_epoch", Integer, nullable=False, server_default="0"),
     Column("lease_until", DateTime(timezone=True)),
+    Column("look_at", DateTime(timezone=True), nullable=False),
 )
 # One open run per order: two agents, two servers and two clicks meet here.
 Index(
@@ -56,6 +57,7 @@ Index(
     postgresql_where=text("is_open"),
 )
 Index("runs_of_order", runs.c.store, runs.c.order_id)
+Index("runs_to_look_at", runs.c.look_at, sqlite_where=text("is_open"), postgresql_where=text("is_open"))
 
 steps = Table(
     "steps",
@@ -105,6 +107,7 @@ outbox = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("next_at", DateTime(timezone=True), nullable=False),
 )
+Index("notes_waiting", outbox.c.next_at, sqlite_where=text("state='waiting'"), postgresql_where=text("state='waiting'"))
 
 orders = Table(
     "orders",

@@ -1,0 +1,130 @@
+"""Migrations on both engines: the tables they make, twice, half, by many at once, and what is told."""
+
+import multiprocessing
+from collections.abc import Iterator
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect, text
+
+from plugin.errors import FixTheSetup
+from plugin.stores import migrations
+from plugin.stores.database import connect, migrate, open_database, version
+from plugin.stores.migrations import HEAD
+from plugin.stores.migrations import run as running
+from plugin.stores.tables import metadata
+from tests.databases import Postgres
+from tests.test_cli import order_actions
+from tests.world import variables
+
+
+@pytest.fixture
+def engine(empty_database: str) -> Iterator[Engine]:
+    engine = connect(empty_database)
+    yield engine
+    engine.dispose()
+
+
+def tables(engine: Engine) -> list[str]:
+    with engine.connect() as tx:
+        return sorted(inspect(tx).get_table_names())
+
+
+def triggers(engine: Engine) -> set[str]:
+    query = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+        "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal",
+    }[engine.dialect.name]
+    with engine.connect() as tx:
+        return {str(row[0]) for row in tx.execute(text(query))}
+
+
+def test_migrations_make_the_tables_that_the_program_uses(engine: Engine) -> None:
+    assert migrate(engine) == f"The database went from empty to {HEAD}."
+    with engine.connect() as tx:
+        assert compare_metadata(MigrationContext.configure(tx, opts={"compare_type": True}), metadata) == []
+    assert tables(engine) == sorted([*metadata.tables, "alembic_version"])
+    assert {"rules_runs_update", "rules_runs_delete", "rules_steps_update", "rules_steps_delete"} <= triggers(engine)
+
+
+def test_a_second_time_changes_nothing_and_says_so(engine: Engine) -> None:
+    migrate(engine)
+    assert migrate(engine) == f"The database is at {HEAD} already; nothing to do."
+
+
+def test_a_migration_that_breaks_half_way_leaves_nothing_and_is_safe_to_repeat(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plug is pulled after the tables and before the rules: all of it is one transaction, on SQLite too."""
+    monkeypatch.setattr(running, "enforce", lambda dialect: ["SELECT broken"])
+    with pytest.raises(Exception, match="broken"):
+        migrate(engine)
+    assert (tables(engine), version(engine)) == ([], None)
+    monkeypatch.undo()
+    assert migrate(engine) == f"The database went from empty to {HEAD}."
+
+
+def _open(url: str, gate: Barrier, answers: "Queue[str]") -> None:
+    gate.wait(30)
+    engine = connect(url)
+    answers.put(migrate(engine) and str(version(engine)))
+    engine.dispose()
+
+
+def test_many_processes_that_start_at_once_migrate_once(empty_database: str) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    gate, answers = spawn.Barrier(4), spawn.Queue()
+    processes = [spawn.Process(target=_open, args=(empty_database, gate, answers)) for _ in range(4)]
+    for one in processes:
+        one.start()
+    assert [answers.get(timeout=60) for _ in processes] == [HEAD] * 4
+    for one in processes:
+        one.join(30)
+    assert [one.exitcode for one in processes] == [0] * 4
+
+
+def test_a_newer_database_is_left_alone(empty_database: str) -> None:
+    engine = connect(empty_database)
+    migrate(engine)
+    with engine.begin() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(FixTheSetup, match="newer than this program"):
+        migrate(engine)
+    with pytest.raises(FixTheSetup, match="newer than this program"):
+        open_database(empty_database)
+    engine.dispose()
+
+
+def test_the_newest_migration_is_the_one_the_program_asks_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+def test_sqlite_makes_its_tables_by_itself(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'new.sqlite'}")
+    assert version(engine) == HEAD
+    engine.dispose()
+
+
+def test_postgresql_waits_for_the_command_that_changes_it(postgres: Postgres) -> None:
+    environ = variables(postgres.empty())
+    refused = order_actions("runs", "list", **environ)
+    said = f"The database is at no version, this program needs {HEAD}: run `order-actions migrate`.\n"
+    assert (refused.returncode, refused.stderr) == (3, said)
+    first = order_actions("migrate", **environ)
+    assert (first.returncode, first.stdout) == (0, f"The database went from empty to {HEAD}.\n")
+    again = order_actions("migrate", **environ)
+    assert (again.returncode, again.stdout) == (0, f"The database is at {HEAD} already; nothing to do.\n")
+    assert order_actions("runs", "list", **environ).returncode == 0
+
+
+def test_a_database_that_does_not_answer_is_told_in_a_sentence(tmp_path: Path) -> None:
+    away = order_actions("migrate", **variables(f"postgresql://nobody@/none?host={tmp_path}"))
+    assert (away.returncode, away.stderr.startswith("The database cannot be opened: ")) == (3, True), away.stderr
