@@ -70,13 +70,37 @@ def demo(
 @cli.command()
 @click.option("--bind", default="127.0.0.1:8001", show_default=True, help="Address to listen on.")
 @click.option("--workers", default=2, show_default=True, help="Web processes.")
+@click.option("--background/--no-background", default=None,
+              help="Whether one of the web processes works in the background too (open runs, notes). "
+              "Default: on SQLite yes, on PostgreSQL no; run `order-actions worker` beside it.")  # fmt: skip
 @_bundle
-def serve(bind: str, workers: int, bundle: Path | None) -> None:
+def serve(bind: str, workers: int, background: bool | None, bundle: Path | None) -> None:
     """Serve the card for a CRM. Configured by environment variables; see docs/operations.md."""
-    from plugin.app import find_bundle
+    from plugin.app import config_from, find_bundle
     from plugin.serving import serve as run_server
 
-    run_server(find_bundle(bundle), bind, workers)
+    run_server(find_bundle(bundle), config_from(os.environ), bind, workers, background)
+
+
+@cli.command()
+@_bundle
+def worker(bundle: Path | None) -> None:
+    """Work in the background: carry on open runs, deliver notes. Configured like `serve`.
+
+    As many as you like on one PostgreSQL. Ends on SIGTERM or Ctrl-C, after what it has in hand.
+    """
+    from plugin.app import config_from, find_bundle
+    from plugin.serving import work
+
+    work(find_bundle(bundle), config_from(os.environ))
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database (ORDER_ACTIONS_DATABASE) to this version, and say what was done. Safe to repeat."""
+    from plugin.app import migrate_database
+
+    click.echo(migrate_database(os.environ))
 
 
 @cli.command()
