@@ -35,6 +35,8 @@ screenshot: $(VENV)/.test
 
 # What needs minutes. The proofs of money moving once come with the reconciler.
 prove: test
+	$(BIN)/python -m tests.proofs.races --rounds 300 --engine sqlite
+	$(BIN)/python -m tests.proofs.races --rounds 300 --engine postgres
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
+from sqlalchemy import Engine
 
 from plugin import sync
 from plugin.cards import Cards
@@ -132,6 +133,11 @@ class App:
     cards: Cards
     root: Path
     config: Config
+    engine: Engine
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
 
 
 def build(config: Config, root: Path) -> App:
@@ -158,7 +164,7 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
         clock=SystemClock(),
     )
     templates = {name: card.template for name, card in bundle.cards.items()}
-    return App(tools, Tokens(keys), Cards(root, templates), root, config)
+    return App(tools, Tokens(keys), Cards(root, templates), root, config, engine)
 
 
 def settings_of(bundle: Bundle, chosen: Sequence[str]) -> dict[str, object]:

@@ -28,7 +28,11 @@ NEWEST = 100
 def _app(bundle: Path | None, sandbox: bool) -> Iterator[App]:
     root = find_bundle(bundle)
     if not sandbox:
-        yield build(config_from(os.environ), root)
+        app = build(config_from(os.environ), root)
+        try:
+            yield app
+        finally:
+            app.close()
         return
     with running(root, 0) as demo:
         yield demo.app

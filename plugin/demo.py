@@ -66,6 +66,7 @@ def running(
             settings=("settle_time=20", *settings),
         )
         app = build(config, root)
+        stack.callback(app.close)
         served = store.serve(
             ports[2],
             token=token,

@@ -6,7 +6,7 @@ import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
@@ -37,7 +37,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         app = build(self._config, self._root)
         if self._lock is not None:
-            self._worker = Worker(app, turn=_one_of_many(self._lock))
+            self._worker = Worker(app, turn=one_of_many(self._lock.open("rb")))
             self._worker.start()
         return create_web(app)
 
@@ -47,7 +47,7 @@ def serve(root: Path, config: Config, bind: str, workers: int, background: bool 
 
     Raises FixTheBundle, FixTheSetup before anything listens.
     """
-    build(config, root)
+    build(config, root).close()
     options = {"bind": bind, "workers": workers, "worker_class": "gthread", "threads": 8, "timeout": 60}
     inside = config.database.startswith("sqlite") if background is None else background
     master, lock = os.getpid(), Path(tempfile.mkstemp(prefix="order-actions-worker-")[1])
@@ -58,9 +58,8 @@ def serve(root: Path, config: Config, bind: str, workers: int, background: bool 
             lock.unlink()
 
 
-def _one_of_many(lock: Path) -> Callable[[], bool]:
-    """True in one of the processes that share the file; when it ends, another takes its turn."""
-    file = lock.open("rb")
+def one_of_many(file: IO[bytes]) -> Callable[[], bool]:
+    """True for one of those who opened the same file; when its process ends, another takes its turn."""
 
     def mine() -> bool:
         try:
@@ -74,7 +73,9 @@ def _one_of_many(lock: Path) -> Callable[[], bool]:
 
 def work(root: Path, config: Config) -> None:
     """Work in the background until SIGTERM or SIGINT. Raises FixTheBundle, FixTheSetup."""
-    worker = Worker(build(config, root))
+    app = build(config, root)
+    worker = Worker(app)
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: worker.end())
     worker.work()
+    app.close()

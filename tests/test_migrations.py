@@ -1,6 +1,5 @@
 """Migrations on both engines: the tables they make, twice, half, by many at once, and what is told."""
 
-import multiprocessing
 from collections.abc import Iterator
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
@@ -20,6 +19,7 @@ from plugin.stores.migrations import HEAD
 from plugin.stores.migrations import run as running
 from plugin.stores.tables import metadata
 from tests.databases import Postgres
+from tests.proofs.races import context
 from tests.test_cli import order_actions
 from tests.world import variables
 
@@ -78,9 +78,8 @@ def _open(url: str, gate: Barrier, answers: "Queue[str]") -> None:
 
 
 def test_many_processes_that_start_at_once_migrate_once(empty_database: str) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    gate, answers = spawn.Barrier(4), spawn.Queue()
-    processes = [spawn.Process(target=_open, args=(empty_database, gate, answers)) for _ in range(4)]
+    gate, answers = context.Barrier(4), context.Queue()
+    processes = [context.Process(target=_open, args=(empty_database, gate, answers)) for _ in range(4)]
     for one in processes:
         one.start()
     assert [answers.get(timeout=60) for _ in processes] == [HEAD] * 4

@@ -153,6 +153,46 @@ class TestRuns:
         runs.note_sent(RUN)
         assert runs.due_notes(later + timedelta(days=1)) == []
 
+    def test_two_workers_never_hold_the_same_note(self, runs: SqlRuns) -> None:
+        runs.begin(new(), NOW)
+        epoch = runs.claim(RUN, "w", NOW, 60)
+        note = Note(RUN, "c", None, "#1001", "ana", "Ana", "Refunded.", "https://x")
+        assert epoch is not None
+        runs.close(RUN, epoch, {"state": "done"}, note, NOW)
+        assert runs.due_notes(NOW) == [(note, 0)]
+        assert runs.due_notes(NOW + timedelta(seconds=119)) == [], "the first worker is at it"
+        assert runs.due_notes(NOW + timedelta(seconds=121)) == [(note, 0)], "it must have died"
+        runs.note_sent(RUN)
+        runs.note_later(RUN, 1, NOW)  # the first one lives, and is late
+        assert runs.due_notes(NOW + timedelta(days=1)) == []
+
+    def test_a_run_is_due_at_once_and_then_when_its_next_look_comes(self, runs: SqlRuns) -> None:
+        runs.begin(new(), NOW)
+        assert [run.id for run in runs.due_runs(NOW)] == [RUN]
+        later = NOW + timedelta(seconds=15)
+        assert [runs.look_later(RUN, NOW, later) for _ in range(2)] == [True, False], "one worker looks"
+        assert runs.due_runs(NOW) == []
+        assert [run.id for run in runs.due_runs(later)] == [RUN]
+
+    def test_a_run_that_is_held_or_closed_is_not_due(self, runs: SqlRuns) -> None:
+        runs.begin(new(), NOW)
+        epoch = runs.claim(RUN, "w", NOW, 10)
+        assert runs.due_runs(NOW) == []
+        assert [run.id for run in runs.due_runs(NOW + timedelta(seconds=11))] == [RUN], "the holder is gone"
+        assert epoch is not None
+        runs.close(RUN, epoch, {"state": "done"}, None, NOW)
+        assert runs.due_runs(NOW + timedelta(days=1)) == []
+        assert not runs.look_later(RUN, NOW + timedelta(days=1), NOW + timedelta(days=2))
+
+    def test_waking_makes_the_open_run_of_an_order_due_at_once(self, runs: SqlRuns) -> None:
+        runs.begin(new(), NOW)
+        runs.look_later(RUN, NOW, NOW + timedelta(minutes=15))
+        soon = NOW + timedelta(seconds=1)
+        runs.wake(Place(PLACE.store, "1002"), soon)
+        assert runs.due_runs(soon) == []
+        runs.wake(PLACE, soon)
+        assert [run.id for run in runs.due_runs(soon)] == [RUN]
+
 
 HEADER = {"name": "#1001", "createdAt": "2026-11-01T10:00:00Z", "updatedAt": "2026-11-01T10:00:00Z"}
 

@@ -199,6 +199,18 @@ def test_a_webhook_is_recorded_without_calling_shopify(client: FlaskClient, shop
     assert shop.calls() == 0
 
 
+def test_a_webhook_wakes_the_run_of_its_order(client: FlaskClient, shop: World) -> None:
+    shop.rows(1001)
+    view = shop.preview(1001, REFUND, shop.open(1001, REFUND), lines=["1", "0"])
+    shop.fault("502-after", on="refundCreate")
+    shop.submit(1001, REFUND, view)
+    run, now = shop.tools.runs.runs_of(shop.place(1001))[0], datetime.now(UTC)
+    shop.tools.runs.look_later(run.id, now, now + timedelta(minutes=15))
+    assert shop.tools.runs.due_runs(datetime.now(UTC)) == []
+    assert webhook(client, payload(1001, "ada@example.com")).status_code == 200
+    assert [one.id for one in shop.tools.runs.due_runs(datetime.now(UTC))] == [run.id]
+
+
 @pytest.mark.parametrize("body", [{}, [], {"id": 1}])
 def test_a_webhook_that_is_no_order_is_told_so(client: FlaskClient, body: Any) -> None:
     assert webhook(client, body).status_code == 400

@@ -227,7 +227,9 @@ def world(folder: Path, *, database: str | None = None, **options: Any) -> Itera
         webhook_secrets=("hook",), host_secret=SECRET, host_issuer="desk",
         host_origins=("http://desk.test",), store_url=url,
     )  # fmt: skip
+    app = plug(config, ROOT, _bundle())
     try:
-        yield World(plug(config, ROOT, _bundle()), url, served)
+        yield World(app, url, served)
     finally:
         served.close()
+        app.close()
