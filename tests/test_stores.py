@@ -13,7 +13,7 @@ from plugin.money import Money
 from plugin.ports import LostLease, NewRun
 from plugin.secrets import Keys
 from plugin.shapes import Note, Place, Plan, PlannedStep, StepState
-from plugin.stores.database import open_database
+from plugin.stores.database import connect, open_database
 from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
 from plugin.stores.tables import metadata
@@ -260,3 +260,16 @@ class TestOrders:
 def test_a_database_we_cannot_use_is_refused_in_a_sentence(url: str, said: str) -> None:
     with pytest.raises(FixTheSetup, match=f"^{said}$"):
         open_database(url)
+
+
+def test_what_is_committed_is_on_the_disk_whatever_the_database_was_told(database: str) -> None:
+    engine = connect(database)
+    asked = {"sqlite": ["PRAGMA journal_mode", "PRAGMA synchronous"], "postgresql": ["SHOW synchronous_commit"]}
+    if engine.dialect.name == "postgresql":
+        with engine.begin() as tx:
+            tx.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET synchronous_commit = off")
+    engine.dispose()
+    with engine.connect() as tx:
+        told = [tx.exec_driver_sql(one).scalar() for one in asked[engine.dialect.name]]
+    engine.dispose()
+    assert told == {"sqlite": ["wal", 2], "postgresql": ["on"]}[engine.dialect.name]
