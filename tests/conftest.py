@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.databases import database, empty_database, postgres  # noqa: F401 - fixtures for every test
+from tests.databases import database, empty_database, engine, postgres  # noqa: F401 - fixtures for every test
 from tests.world import World, world
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}

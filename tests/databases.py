@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from plugin.stores.database import connect, migrate
+from plugin.stores.database import connect, migrate, open_database
 
 ENGINES = ("sqlite", "postgres")
 _numbers = count(1)
@@ -99,3 +99,10 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'empty.sqlite'}"
     url: str = request.getfixturevalue("postgres").empty()
     return url
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = open_database(database)
+    yield engine
+    engine.dispose()

@@ -1,6 +1,5 @@
 """Attempts to edit or delete what was sent, on both engines, past the code: the schema refuses each."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -8,7 +7,6 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from plugin.shapes import Note, Run, StepState
-from plugin.stores.database import open_database
 from plugin.stores.rules import hash_of
 from plugin.stores.runs import SqlRuns
 from tests.test_stores import KEYS, NOW, OTHER, RUN, new, stored
@@ -48,13 +46,6 @@ CLOSED = [
     (OWN, "outcome = 'x'", "a closed run stays as it was closed"),
     (OWN, "closed_at = NULL", "a closed run stays as it was closed"),
 ]
-
-
-@pytest.fixture
-def engine(database: str) -> Iterator[Engine]:
-    engine = open_database(database)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

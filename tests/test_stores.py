@@ -1,6 +1,5 @@
 """One contract for every database engine: runs, leases, orders, outbox."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -33,17 +32,19 @@ def new(run_id: str = RUN, digest: str = "d", agent: str = "ana") -> NewRun:
     )  # fmt: skip
 
 
+def closed_with_a_note(runs: SqlRuns) -> Note:
+    runs.begin(new(), NOW)
+    epoch = runs.claim(RUN, "w", NOW, 60)
+    note = Note(RUN, "c", None, "#1001", "ana", "Ana", "Refunded.", "https://x")
+    assert epoch is not None
+    runs.close(RUN, epoch, {"state": "done"}, note, NOW)
+    return note
+
+
 def stored(engine: Engine) -> str:
     """All that a thief of the database would read."""
     with engine.connect() as tx:
         return "".join(str(row) for table in metadata.sorted_tables for row in tx.execute(select(table)))
-
-
-@pytest.fixture
-def engine(database: str) -> Iterator[Engine]:
-    engine = open_database(database)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -140,11 +141,7 @@ class TestRuns:
         assert runs.moved("ana", PLACE) == ((), ())
 
     def test_a_note_waits_in_the_outbox_until_it_is_sent(self, runs: SqlRuns) -> None:
-        runs.begin(new(), NOW)
-        epoch = runs.claim(RUN, "w", NOW, 60)
-        note = Note(RUN, "c", None, "#1001", "ana", "Ana", "Refunded.", "https://x")
-        assert epoch is not None
-        runs.close(RUN, epoch, {"state": "done"}, note, NOW)
+        note = closed_with_a_note(runs)
         later = NOW + timedelta(seconds=1)
         assert runs.due_notes(later) == [(note, 0)]
         runs.note_later(RUN, 1, later + timedelta(seconds=5))
@@ -154,11 +151,7 @@ class TestRuns:
         assert runs.due_notes(later + timedelta(days=1)) == []
 
     def test_two_workers_never_hold_the_same_note(self, runs: SqlRuns) -> None:
-        runs.begin(new(), NOW)
-        epoch = runs.claim(RUN, "w", NOW, 60)
-        note = Note(RUN, "c", None, "#1001", "ana", "Ana", "Refunded.", "https://x")
-        assert epoch is not None
-        runs.close(RUN, epoch, {"state": "done"}, note, NOW)
+        note = closed_with_a_note(runs)
         assert runs.due_notes(NOW) == [(note, 0)]
         assert runs.due_notes(NOW + timedelta(seconds=119)) == [], "the first worker is at it"
         assert runs.due_notes(NOW + timedelta(seconds=121)) == [(note, 0)], "it must have died"
