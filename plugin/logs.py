@@ -98,7 +98,7 @@ def about(run: Run) -> dict[str, str]:
     }  # fmt: skip
 
 
-def tell(event: str, run: Run | None = None, *, raised: BaseException | None = None, **known: Any) -> None:
+def tell(event: str, run: Run | None = None, /, *, raised: BaseException | None = None, **known: Any) -> None:
     """Log the event and count it. Never raises: what cannot be told must not undo what was done."""
     one = EVENTS[event]
     fields = {**(about(run) if run else {}), **known}

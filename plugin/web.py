@@ -25,7 +25,7 @@ from plugin.errors import (
     WaitForRun,
 )
 from plugin.flow import View
-from plugin.gate import RETRY_AFTER, Gate
+from plugin.gate import MOST, RETRY_AFTER, Gate
 from plugin.logs import tell
 from plugin.monitoring import Monitoring, bounded, count_requests
 from plugin.shapes import Place, Session
@@ -55,10 +55,11 @@ def create_web(app: App) -> Flask:
     web = Flask("order-actions", static_folder=None)
     web.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     web.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
-    door = _Door(app)
-    requests = Gate("requests")
+    gates = {name: Gate(name) for name in MOST}
+    web.extensions["gates"] = gates
+    door = _Door(app, gates["submits"])
     for rule, method, view in [*door.routes(), *Monitoring(app).routes()]:
-        web.add_url_rule(rule, f"{method} {rule}", bounded(rule, view, requests), methods=[method])
+        web.add_url_rule(rule, f"{method} {rule}", bounded(rule, view, gates["requests"]), methods=[method])
     count_requests(web)
     web.register_error_handler(Exception, door.failed)
     web.after_request(_harden)
@@ -76,10 +77,10 @@ def _harden(answer: Response) -> Response:
 class _Door:
     """Parses requests, calls the flow, renders what it gives."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, submits: Gate) -> None:
         self._app = app
         self._tools = app.tools
-        self._submits = Gate("submits")
+        self._submits = submits
 
     def routes(self) -> list[tuple[str, str, Callable[..., Response]]]:
         one = "/stores/<store>/orders/<order>"
