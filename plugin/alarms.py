@@ -6,9 +6,9 @@ from datetime import datetime
 from plugin.errors import LookAgain, NothingHere
 from plugin.logs import about, tell
 from plugin.permissions import require
-from plugin.ports import Tools
+from plugin.ports import Alarm, AlarmKind, Doubt, Tools
 from plugin.reconcile import TWICE
-from plugin.shapes import Agent, Alarm, AlarmKind, Doubt, StepState
+from plugin.shapes import Agent, StepState
 from plugin.verdicts import is_mismatch
 
 ADMIN = "plugin.admin"

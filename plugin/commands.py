@@ -12,9 +12,10 @@ from plugin.demo import running
 from plugin.drafts import draft, judge
 from plugin.errors import FixTheForm, NotAllowed, NothingHere
 from plugin.permissions import permission_set, require
+from plugin.ports import Alarm
 from plugin.schema_pull import bundle_documents
 from plugin.schema_pull import pull as cut
-from plugin.shapes import Agent, Alarm, Customer, Place, Run, Session
+from plugin.shapes import Agent, Customer, Place, Run, Session
 from plugin.telling import refunds_of
 from plugin.tokens import new_run_id
 

@@ -20,23 +20,11 @@ from plugin.errors import AskAnAdmin, FixTheForm, LookAgain, NotAllowed, Nothing
 from plugin.logs import tell
 from plugin.pace import pace
 from plugin.permissions import READ, check_limit, permission_set, require
-from plugin.ports import NewRun, Tools
+from plugin.ports import AlarmKind, NewRun, Tools
 from plugin.reading import Seen, list_orders, look, snapshot
 from plugin.review import decided_by, foreign
 from plugin.runtime import carry_out
-from plugin.shapes import (
-    Action,
-    Agent,
-    AlarmKind,
-    FormState,
-    Identity,
-    OrderFacts,
-    Place,
-    Plan,
-    Run,
-    Session,
-    StoreInfo,
-)
+from plugin.shapes import Action, Agent, FormState, Identity, OrderFacts, Place, Plan, Run, Session, StoreInfo
 from plugin.telling import past_refunds, refunds_of, told
 from plugin.tokens import FormClaims, SessionClaims, Tokens, new_run_id
 

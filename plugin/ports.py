@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
 from plugin.documents import OrderQuery
@@ -10,10 +11,7 @@ from plugin.metrics import Figures
 from plugin.money import Money
 from plugin.pace import Pace
 from plugin.shapes import (
-    Alarm,
-    AlarmKind,
     Bundle,
-    Doubt,
     Identity,
     Note,
     OrderRow,
@@ -177,6 +175,42 @@ class Orders(Protocol):
     def mark_webhook(self, store: str, webhook_id: str, topic: str, now: datetime) -> None:
         """After its effect: a delivery that failed half-way is taken again."""
         ...
+
+
+class AlarmKind(StrEnum):
+    PACE = "pace"
+    DOUBT = "doubt"
+    TWICE = "twice"
+    KEY = "key"
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A row of `alarms`. PACE belongs to a store, or one agent of it; the others to a step of a run."""
+
+    id: int
+    kind: AlarmKind
+    store: str
+    agent_id: str | None
+    run_id: str | None
+    position: int | None
+    raised_at: datetime
+    text: str
+    lifted_at: datetime | None
+    lifted_by: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A step of an open run whose fate nobody knows: `since` is its first send."""
+
+    run_id: str
+    position: int
+    store: str
+    state: StepState
+    since: datetime
+    error: str
 
 
 class Watch(Protocol):

@@ -388,42 +388,6 @@ class Note:
     url: str
 
 
-class AlarmKind(StrEnum):
-    PACE = "pace"
-    DOUBT = "doubt"
-    TWICE = "twice"
-    KEY = "key"
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """A row of `alarms`. PACE belongs to a store, or one agent of it; the others to a step of a run."""
-
-    id: int
-    kind: AlarmKind
-    store: str
-    agent_id: str | None
-    run_id: str | None
-    position: int | None
-    raised_at: datetime
-    text: str
-    lifted_at: datetime | None
-    lifted_by: str | None
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """A step of an open run whose fate nobody knows: `since` is its first send."""
-
-    run_id: str
-    position: int
-    store: str
-    state: StepState
-    since: datetime
-    error: str
-
-
 @dataclass(frozen=True)
 class OrderRow:
     """A row of `orders`: header facts, and the snapshot when there is one."""

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from plugin import alarms
-from plugin.ports import LostLease
+from plugin.ports import Alarm, AlarmKind, LostLease
 from plugin.reconcile import TWICE
 from plugin.runtime import carry_out
-from plugin.shapes import Alarm, AlarmKind, Run, StepState
+from plugin.shapes import Run, StepState
 from plugin.stores.watch import SqlWatch
 from tests.test_cli import order_actions
 from tests.test_runs_command import variables  # noqa: F401 - a fixture

@@ -14,9 +14,9 @@ from plugin.app import open_database
 from plugin.errors import AskAnAdmin, FixTheSetup, LookAgain, NotAllowed, NothingHere
 from plugin.money import Money
 from plugin.pace import Left, Most, Pace, pace, too_much
-from plugin.ports import NewRun
+from plugin.ports import AlarmKind, NewRun
 from plugin.secrets import Keys
-from plugin.shapes import AlarmKind, Place, Plan, PlannedStep, StepState
+from plugin.shapes import Place, Plan, PlannedStep, StepState
 from plugin.stores.runs import SqlRuns
 from plugin.stores.watch import SqlWatch
 from tests.world import DOMAIN, REFUND, World, outcome, with_settings

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, selec
 from plugin.errors import AskAnAdmin
 from plugin.money import Money
 from plugin.pace import WINDOW, Left, Pace, too_much
-from plugin.ports import NewRun
-from plugin.shapes import AlarmKind, StepState
+from plugin.ports import AlarmKind, NewRun
+from plugin.shapes import StepState
 from plugin.stores.tables import alarms, gates, runs, steps
 
 

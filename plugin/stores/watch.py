@@ -7,7 +7,8 @@ from sqlalchemy import Engine, Row, and_, func, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from plugin.metrics import Figures
-from plugin.shapes import Alarm, AlarmKind, Doubt, StepState
+from plugin.ports import Alarm, AlarmKind, Doubt
+from plugin.shapes import StepState
 from plugin.stores.tables import alarms, metadata, outbox, runs, steps
 
 DOUBTFUL = (StepState.UNKNOWN, StepState.REVIEW)
