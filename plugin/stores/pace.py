@@ -1,10 +1,12 @@
 """Counting what leaves a store, in the transaction that writes the run: two servers cannot slip past together."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from plugin.errors import AskAnAdmin
 from plugin.money import Money
@@ -31,9 +33,12 @@ def stopped(tx: Connection, new: NewRun, now: datetime) -> AskAnAdmin | None:
 
 
 def _hold(tx: Connection, store: str) -> None:
-    """The store's row is ours until this transaction ends."""
-    if tx.execute(update(gates).where(gates.c.store == store).values(store=store)).rowcount == 0:
-        tx.execute(insert(gates).values(store=store))
+    """The store's row is ours until this transaction ends; the first one ever makes it."""
+    take = update(gates).where(gates.c.store == store).values(store=store)
+    if tx.execute(take).rowcount == 0:
+        with suppress(IntegrityError), tx.begin_nested():
+            tx.execute(insert(gates).values(store=store))
+        tx.execute(take)
 
 
 def _standing(tx: Connection, new: NewRun) -> AskAnAdmin | None:
