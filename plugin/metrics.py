@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -50,11 +51,13 @@ def forget(pid: int) -> None:
 
 
 def count(name: str, **labels: str) -> None:
-    _made()[name].labels(**labels).inc()
+    with suppress(OSError):  # no room for the shared files must not stop what is counted
+        _made()[name].labels(**labels).inc()
 
 
 def took(name: str, seconds: float, **labels: str) -> None:
-    _made()[name].labels(**labels).observe(seconds)
+    with suppress(OSError):
+        _made()[name].labels(**labels).observe(seconds)
 
 
 @cache
