@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-
 from plugin import alarms, sync
 from plugin.cards import Cards
 from plugin.check import check_bundle

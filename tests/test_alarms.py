@@ -1,17 +1,14 @@
 """Alarms about runs: raised once, told with the run, lifted by themselves only when the doubt is gone."""
 
 import json
-from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from plugin import alarms
-from plugin.ports import Alarm, AlarmKind, LostLease
+from plugin.ports import Alarm, LostLease
 from plugin.reconcile import TWICE
 from plugin.runtime import carry_out
 from plugin.shapes import Run, StepState
-from plugin.stores.watch import SqlWatch
 from tests.test_cli import order_actions
 from tests.test_runs_command import variables  # noqa: F401 - a fixture
 from tests.world import REFUND, World, outcome, with_settings
@@ -87,17 +84,6 @@ def test_a_marker_really_found_twice_raises_the_alarm(shop: World) -> None:
     carry_out(shop.tools, run.id, 0.0)
     alarms.watch(shop.tools)
     assert standing(shop) == [("twice", run.id, TWICE)]
-
-
-def test_two_workers_raise_an_alarm_once(shop: World) -> None:
-    in_doubt(shop)
-    watch, now = shop.tools.watch, shop.tools.clock.now() + timedelta(hours=1)
-    assert isinstance(watch, SqlWatch)
-    doubt = watch.doubts()[0]
-    raised: list[Any] = [
-        watch.raise_once(one, doubt, "text", now) for one in (AlarmKind.DOUBT, AlarmKind.DOUBT, AlarmKind.KEY)
-    ]
-    assert raised == [1, None, 2]
 
 
 def test_alarms_are_listed_and_lifted_from_the_command_line(shop: World, variables: dict[str, str]) -> None:  # noqa: F811

@@ -5,18 +5,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from plugin.alarms import lift
-from plugin.app import open_database
 from plugin.errors import AskAnAdmin, FixTheSetup, LookAgain, NotAllowed, NothingHere
 from plugin.money import Money
 from plugin.pace import Left, Most, Pace, pace, too_much
 from plugin.ports import AlarmKind, NewRun
 from plugin.secrets import Keys
 from plugin.shapes import Place, Plan, PlannedStep, StepState
+from plugin.stores.database import open_database
 from plugin.stores.runs import SqlRuns
 from plugin.stores.watch import SqlWatch
 from tests.world import DOMAIN, REFUND, World, outcome, with_settings
@@ -58,8 +57,8 @@ def test_a_sum_that_is_no_amount_stops_the_start(text: str) -> None:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[tuple[SqlRuns, SqlWatch]]:
-    engine = open_database(f"sqlite:///{tmp_path / 'test.sqlite'}")
+def shelf(database: str) -> Iterator[tuple[SqlRuns, SqlWatch]]:
+    engine = open_database(database)
     yield SqlRuns(engine, Keys("0123456789abcdef0123456789abcdef").box()), SqlWatch(engine)
     engine.dispose()
 

@@ -146,19 +146,19 @@ alarms = Table(
     "alarms",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("kind", String(10), nullable=False),
-    Column("store", String(255), nullable=False),
-    Column("agent_id", String(100)),
-    Column("run_id", String(36), ForeignKey("runs.id")),
+    Column("kind", Text, nullable=False),
+    Column("store", Text, nullable=False),
+    Column("agent_id", Text),
+    Column("run_id", Text, ForeignKey("runs.id")),
     Column("position", Integer),
     Column("raised_at", DateTime(timezone=True), nullable=False),
     Column("text", Text, nullable=False),
     Column("lifted_at", DateTime(timezone=True)),
-    Column("lifted_by", String(200)),
+    Column("lifted_by", Text),
     Column("reason", Text),
     UniqueConstraint("kind", "run_id", "position", name="one_alarm_of_a_step"),
 )
 Index("alarms_of_store", alarms.c.store, alarms.c.kind)
 
 # One row a store: whoever writes a run that moves money holds it, so that payments are counted one after another.
-gates = Table("gates", metadata, Column("store", String(255), primary_key=True))
+gates = Table("gates", metadata, Column("store", Text, primary_key=True))

@@ -1,7 +1,7 @@
 """Alarms, and the figures an operator watches, on SQLAlchemy Core."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Engine, Row, and_, func, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from plugin.metrics import Figures
 from plugin.ports import Alarm, AlarmKind, Doubt
 from plugin.shapes import StepState
+from plugin.stores.database import aware, reads
 from plugin.stores.tables import alarms, metadata, outbox, runs, steps
 
 DOUBTFUL = (StepState.UNKNOWN, StepState.REVIEW)
@@ -19,10 +20,11 @@ class SqlWatch:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._reads = reads(engine)
 
     def alarms(self, *, active: bool) -> Sequence[Alarm]:
         query = select(alarms).order_by(alarms.c.id)
-        with self._engine.connect() as tx:
+        with self._reads.connect() as tx:
             rows = tx.execute(query.where(alarms.c.lifted_at.is_(None)) if active else query).all()
         return [_alarm(row) for row in rows]
 
@@ -52,11 +54,11 @@ class SqlWatch:
             .join(steps, steps.c.run_id == runs.c.id)
             .where(runs.c.is_open, steps.c.state.in_(DOUBTFUL))
         )
-        with self._engine.connect() as tx:
+        with self._reads.connect() as tx:
             rows = tx.execute(query).all()
         return [
             Doubt(row.run_id, row.position, row.store, StepState(row.state),
-                  _aware(row.first_sent_at or row.created_at), row.error or "")
+                  aware(row.first_sent_at or row.created_at), row.error or "")
             for row in rows
         ]  # fmt: skip
 
@@ -73,7 +75,7 @@ class SqlWatch:
         kinds = select(alarms.c.kind, func.count()).where(alarms.c.lifted_at.is_(None)).group_by(alarms.c.kind)
         waiting = select(func.count()).select_from(outbox).where(outbox.c.state == "waiting")
         ages = [(now - one.since).total_seconds() for one in self.doubts()]
-        with self._engine.connect() as tx:
+        with self._reads.connect() as tx:
             found = {row[0]: row[1] for row in tx.execute(states).all()}
             raised = {row[0]: row[1] for row in tx.execute(kinds).all()}
             notes = tx.execute(waiting).scalar_one()
@@ -86,7 +88,7 @@ class SqlWatch:
 
     def problems(self) -> Sequence[str]:
         try:
-            with self._engine.connect() as tx:
+            with self._reads.connect() as tx:
                 there = inspect(tx)
                 found = {name: {one["name"] for one in there.get_columns(name)} for name in there.get_table_names()}
         except SQLAlchemyError:
@@ -105,13 +107,9 @@ def _alarm(row: Row[tuple[object, ...]]) -> Alarm:
         agent_id=row.agent_id,
         run_id=row.run_id,
         position=row.position,
-        raised_at=_aware(row.raised_at),
+        raised_at=aware(row.raised_at),
         text=row.text,
-        lifted_at=row.lifted_at and _aware(row.lifted_at),
+        lifted_at=row.lifted_at and aware(row.lifted_at),
         lifted_by=row.lifted_by,
         reason=row.reason,
     )
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
