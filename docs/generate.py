@@ -11,6 +11,8 @@ import yaml
 from plugin.app import VARIABLES
 from plugin.cli import EXIT
 from plugin.filters import FILTERS
+from plugin.logs import EVENTS, KEYS
+from plugin.metrics import documented
 from plugin.operations import OPERATIONS
 from plugin.sandbox.store import UNPROVEN
 
@@ -111,6 +113,12 @@ def _reference() -> str:
         "## Environment variables",
         _table(["variable", "what it is"], [[f"`{name}`", one[1]] for name, one in VARIABLES.items()]),
         "An unknown variable that starts with `ORDER_ACTIONS_` is an error.",
+        "## Log events",
+        _table(["event", "level", "meaning"], [[f"`{name}`", one.level, one.meaning] for name, one in EVENTS.items()]),
+        "## Keys of the log",
+        _table(["key", "holds"], [[f"`{name}`", meaning] for name, meaning in KEYS.items()]),
+        "## Metrics",
+        _table(["name", "labels", "what it is"], [[f"`{name}`", *rest] for name, *rest in documented()]),
         "## Exit codes",
         _table(["code", "meaning"], re.findall(r"^ +([0-9]) +(.+)$", EXIT, re.MULTILINE)),
     ]

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import structlog
 from sqlalchemy import Engine
 
-from plugin import sync
+from plugin import alarms, sync
 from plugin.cards import Cards
 from plugin.check import check_bundle
 from plugin.commerce.shopify import Connection, Shopify
@@ -18,6 +17,8 @@ from plugin.documents import order_query
 from plugin.errors import FixTheBundle, FixTheSetup
 from plugin.findings import has_errors, render
 from plugin.hosts.token import TokenHost
+from plugin.logs import tell
+from plugin.pace import pace
 from plugin.ports import Tools
 from plugin.secrets import Keys
 from plugin.shapes import Bundle, StoreInfo
@@ -25,9 +26,8 @@ from plugin.spec import load_bundle
 from plugin.stores.database import connect, migrate, open_database
 from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
+from plugin.stores.watch import SqlWatch
 from plugin.tokens import Tokens
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Config:
     notes_token: str = ""
     store_url: str | None = None
     settings: tuple[str, ...] = ()
+    metrics_token: str | None = None
 
 
 # variable: (field, help); the only list of them, also behind docs/reference.md
@@ -75,8 +76,12 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "settings",
         "settings of the store, like refund_after_fulfillment=true (may be left out)",
     ),
+    "ORDER_ACTIONS_METRICS_TOKEN": (
+        "metrics_token",
+        "bearer token that opens /metrics, at least 16 characters (left out: /metrics is closed)",
+    ),
 }
-_OPTIONAL = {"notes_url", "notes_token", "settings"}
+_OPTIONAL = {"notes_url", "notes_token", "settings", "metrics_token"}
 _LISTS = {"webhook_secrets", "host_origins", "settings"}
 
 
@@ -150,9 +155,12 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
     """The program on a loaded bundle. Raises FixTheSetup."""
     if len(config.host_secret) < 32:
         raise FixTheSetup("ORDER_ACTIONS_HOST_SECRET needs at least 32 characters.")
+    if config.metrics_token is not None and len(config.metrics_token) < 16:
+        raise FixTheSetup("ORDER_ACTIONS_METRICS_TOKEN needs at least 16 characters.")
     keys = Keys(config.secret)
     engine = open_database(config.database)
     store = StoreInfo(config.store_domain, config.store_name, settings_of(bundle, config.settings))
+    pace(store.settings)  # a sum that is no amount stops the start, not the first refund
     reads = [(root / card.reads).read_text(encoding="utf-8") for card in bundle.cards.values() if card.reads]
     tools = Tools(
         bundle=_with_reads(bundle, root),
@@ -161,6 +169,7 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
         host=TokenHost(config.host_secret, config.host_issuer, config.notes_url, config.notes_token),
         runs=SqlRuns(engine, keys.box()),
         orders=SqlOrders(engine, keys),
+        watch=SqlWatch(engine),
         clock=SystemClock(),
     )
     templates = {name: card.template for name, card in bundle.cards.items()}
@@ -232,11 +241,14 @@ class Worker:
         self._stop.set()
 
     def work(self) -> None:
+        tell("worker.started")
         while not self._stop.wait(self._pause):
             if not self._turn():
                 continue
             try:
                 sync.carry_on(self._app.tools, self._stop.is_set)
                 sync.deliver_notes(self._app.tools)
-            except Exception:  # noqa: BLE001 - the door of the background: one bad run must not stop the others
-                log.exception("worker.failed")
+                alarms.watch(self._app.tools)
+            except Exception as error:  # noqa: BLE001 - the door of the background: one bad run must not stop the others
+                tell("worker.failed", raised=error)
+        tell("worker.stopped")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 import os
 import signal
 import sys
@@ -55,7 +56,9 @@ def demo(
     """Try everything on this machine: a sandbox store, a sandbox desk and the plugin."""
     from plugin.app import find_bundle
     from plugin.demo import open_browser, running
+    from plugin.logs import configure
 
+    configure(human=True)
     stop = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: stop.set())
@@ -198,6 +201,35 @@ def pull(source: Path, bundle: Path | None) -> None:
 
 
 @cli.group()
+def alarms() -> None:
+    """What somebody must look at. Configured like `serve`."""
+
+
+@alarms.command("list")
+@click.option("--all", "every", is_flag=True, help="Lifted alarms too.")
+@_bundle
+def list_alarms(every: bool, bundle: Path | None) -> None:
+    """The alarms that stand, a line each."""
+    from plugin.commands import list_alarms as command
+
+    for line in command(bundle, every):
+        click.echo(line)
+
+
+@alarms.command()
+@click.argument("alarm_id", type=click.IntRange(1))
+@click.option("--reason", required=True, help="Why; kept with the alarm.")
+@_agent
+@_groups
+@_bundle
+def lift(alarm_id: int, reason: str, agent_id: str, groups: tuple[str, ...], bundle: Path | None) -> None:
+    """End an alarm after looking; refunds that it stopped go on. Needs the permission plugin.admin."""
+    from plugin.commands import lift_alarm as command
+
+    click.echo(command(bundle, alarm_id, reason, agent_id, groups))
+
+
+@cli.group()
 def runs() -> None:
     """What was pressed, what became of it, and what a person must decide. Configured like `serve`."""
 
@@ -259,6 +291,9 @@ def _read_form(path: Path | None) -> dict[str, Any] | None:
 def main() -> NoReturn:
     """The program's door: errors to stderr, one sentence each, and an exit code."""
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    from plugin.logs import configure
+
+    configure(human=True, stream=sys.stderr, level=logging.ERROR)  # a command's answer is not a log
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:

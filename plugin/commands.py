@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from plugin import flow, plan, review, views
+from plugin import alarms, flow, plan, review, views
 from plugin.app import App, build, config_from, find_bundle
 from plugin.demo import running
 from plugin.drafts import draft, judge
 from plugin.errors import FixTheForm, NotAllowed, NothingHere
 from plugin.permissions import permission_set, require
+from plugin.ports import Alarm
 from plugin.schema_pull import bundle_documents
 from plugin.schema_pull import pull as cut
 from plugin.shapes import Agent, Customer, Place, Run, Session
@@ -205,10 +206,33 @@ def resolve(
 ) -> str:  # fmt: skip
     """A person's decision about a run in doubt; how the run stands after it."""
     with _app(bundle, False) as app:
-        chosen = permission_set(app.tools.bundle, groups)
-        person = Agent(agent_id, agent_id, chosen.name, chosen.grants, chosen.limit)
-        run = review.resolve(app.tools, person, run_id, how, reason)
+        run = review.resolve(app.tools, _person(app, agent_id, groups), run_id, how, reason)
     return _line(run)
+
+
+def list_alarms(bundle: Path | None, every: bool) -> Iterator[str]:
+    """Alarms, a line each: id, kind, what it is about, since, text, and how it ended."""
+    with _app(bundle, False) as app:
+        yield from (_alarm_line(one) for one in app.tools.watch.alarms(active=not every))
+
+
+def _alarm_line(alarm: Alarm) -> str:
+    about = f"run {alarm.run_id}" if alarm.run_id else f"agent {alarm.agent_id}" if alarm.agent_id else "all refunds"
+    line = f"{alarm.id}  {alarm.kind}  {alarm.store}  {about}  {alarm.raised_at:%Y-%m-%d %H:%M}Z  {alarm.text}"
+    if alarm.lifted_at is None:
+        return line
+    return f"{line}  (lifted {alarm.lifted_at:%Y-%m-%d %H:%M}Z by {alarm.lifted_by}: {alarm.reason})"
+
+
+def lift_alarm(bundle: Path | None, alarm_id: int, reason: str, agent_id: str, groups: Sequence[str]) -> str:
+    """A person ends an alarm. Raises NotAllowed, NothingHere, LookAgain."""
+    with _app(bundle, False) as app:
+        return _alarm_line(alarms.lift(app.tools, _person(app, agent_id, groups), alarm_id, reason))
+
+
+def _person(app: App, agent_id: str, groups: Sequence[str]) -> Agent:
+    chosen = permission_set(app.tools.bundle, groups)
+    return Agent(agent_id, agent_id, chosen.name, chosen.grants, chosen.limit)
 
 
 def pull(root: Path, text: str, say: Callable[[str], None]) -> Path:

@@ -31,6 +31,19 @@ class WaitForRun(OrderActionsError):
         self.run_id = run_id
 
 
+class AskAnAdmin(OrderActionsError):
+    """Refunds are stopped by an alarm until an administrator lifts it; `raised` when this very try raised it."""
+
+    def __init__(self, message: str, alarm_id: int, *, raised: bool) -> None:
+        super().__init__(message)
+        self.alarm_id = alarm_id
+        self.raised = raised
+
+
+class TooBusy(OrderActionsError):
+    """The server carries as much as it can; nothing was done."""
+
+
 class TryLater(OrderActionsError):
     """Shopify could not be read just now; nothing was done."""
 

@@ -16,9 +16,11 @@ from plugin import plan, views
 from plugin.codec import encode
 from plugin.documents import changes, fingerprint
 from plugin.drafts import Draft, draft, judge, must_own, scope_of, store_of, unavailable
-from plugin.errors import FixTheForm, LookAgain, NotAllowed, NothingHere, OrderActionsError, WaitForRun
+from plugin.errors import AskAnAdmin, FixTheForm, LookAgain, NotAllowed, NothingHere, OrderActionsError, WaitForRun
+from plugin.logs import tell
+from plugin.pace import pace
 from plugin.permissions import READ, check_limit, permission_set, require
-from plugin.ports import NewRun, Tools
+from plugin.ports import AlarmKind, NewRun, Tools
 from plugin.reading import Seen, list_orders, look, snapshot
 from plugin.review import decided_by, foreign
 from plugin.runtime import carry_out
@@ -263,8 +265,16 @@ def _begin(
             "permission_set": agent.permission_set,
         },
         texts=encode(filled.scope.given()),
+        pace=pace(store.settings),
     )
-    return tools.runs.begin(new, tools.clock.now())
+    try:
+        run = tools.runs.begin(new, tools.clock.now())
+    except AskAnAdmin as stop:
+        if stop.raised:
+            tell("alarm.raised", alarm=stop.alarm_id, kind=AlarmKind.PACE, store=place.store, agent=agent.id)
+        raise
+    tell("run.begun", run)
+    return run
 
 
 def follow(tools: Tools, session: Session, place: Place, run_id: str) -> View:

@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
 from plugin.documents import OrderQuery
+from plugin.metrics import Figures
 from plugin.money import Money
+from plugin.pace import Pace
 from plugin.shapes import (
     Bundle,
     Identity,
@@ -76,6 +79,7 @@ class NewRun:
     read_at: datetime
     facts: Mapping[str, Any]
     texts: Mapping[str, Any]
+    pace: Pace | None = None  # None: payments are not counted
 
 
 class Runs(Protocol):
@@ -85,7 +89,8 @@ class Runs(Protocol):
         """Write run and steps as `intent`. The same id again gives the run as it stands.
 
         Raises WaitForRun when another run is open on the order (a unique index, not a look), LookAgain
-        when one was closed after `read_at`: what the form was judged by may be old.
+        when one was closed after `read_at`: what the form was judged by may be old; AskAnAdmin when an alarm
+        stops the store's or the agent's refunds, or this run would be too much (the alarm is committed then).
         """
         ...
 
@@ -197,6 +202,66 @@ class Orders(Protocol):
         ...
 
 
+class AlarmKind(StrEnum):
+    PACE = "pace"
+    DOUBT = "doubt"
+    TWICE = "twice"
+    KEY = "key"
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A row of `alarms`. PACE belongs to a store, or one agent of it; the others to a step of a run."""
+
+    id: int
+    kind: AlarmKind
+    store: str
+    agent_id: str | None
+    run_id: str | None
+    position: int | None
+    raised_at: datetime
+    text: str
+    lifted_at: datetime | None
+    lifted_by: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A step of an open run whose fate nobody knows: `since` is its first send."""
+
+    run_id: str
+    position: int
+    store: str
+    state: StepState
+    since: datetime
+    error: str
+
+
+class Watch(Protocol):
+    """Table `alarms`, and what an operator watches of the others."""
+
+    def alarms(self, *, active: bool) -> Sequence[Alarm]:
+        """Oldest first; all of them, or those nobody has lifted."""
+        ...
+
+    def raise_once(self, kind: AlarmKind, doubt: Doubt, text: str, now: datetime) -> int | None:
+        """The alarm's id; None when this step has had one of this kind, lifted or not."""
+        ...
+
+    def lift(self, alarm_id: int, by: str, reason: str, now: datetime) -> Alarm | None:
+        """The alarm as lifted; None when there is no such alarm, or it was lifted before."""
+        ...
+
+    def doubts(self) -> Sequence[Doubt]: ...
+
+    def figures(self, now: datetime) -> Figures: ...
+
+    def problems(self) -> Sequence[str]:
+        """Why the database cannot be used, a line each; nothing when all is well."""
+        ...
+
+
 class Clock(Protocol):
     def now(self) -> datetime: ...
 
@@ -213,6 +278,7 @@ class Tools:
     host: Host
     runs: Runs
     orders: Orders
+    watch: Watch
     clock: Clock
 
     def store(self, domain: str) -> StoreInfo | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from plugin.documents import receipt
 from plugin.errors import OrderActionsError
+from plugin.logs import tell
 from plugin.ports import LostLease, Tools
 from plugin.reading import Seen, keep, look
 from plugin.reconcile import Kind as Next
@@ -93,6 +94,7 @@ def _close(work: Work, state: str) -> None:
     )
     outcome = told(run, work.action, state)
     work.tools.runs.close(run.id, work.epoch, outcome, None if state == "failed" else note, now)
+    tell("run.closed", run, outcome=state)
 
 
 # ---------------------------------------------------------------- sending
@@ -106,14 +108,22 @@ def _send(work: Work, step: Step, spec: StepSpec, looked: bool) -> bool:
             return blocked
     tools = work.tools
     verdict = Verdict(Kind.THROTTLED, "")
-    for _ in range(THROTTLE_TRIES):
-        asked_at = tools.clock.now()
-        tools.runs.sending(step, work.epoch, asked_at)
-        verdict = judge(tools.commerce.send(work.run.place.store, step.body), step.root)
+    for tried in range(THROTTLE_TRIES):
+        verdict = _once(work, step, step.attempts + tried + 1)
         if verdict.kind is not Kind.THROTTLED:
             break
         tools.clock.sleep(verdict.wait)
     return _RECORDERS[verdict.kind](work, step, spec, verdict)
+
+
+def _once(work: Work, step: Step, attempt: int) -> Verdict:
+    """Commit that the bytes are about to go, send them, judge the answer."""
+    tools = work.tools
+    tools.runs.sending(step, work.epoch, tools.clock.now())
+    tell("step.sent", work.run, step=step.name, attempt=attempt)
+    verdict = judge(tools.commerce.send(work.run.place.store, step.body), step.root)
+    tell("step.verdict", work.run, step=step.name, attempt=attempt, verdict=verdict.kind.name.lower())
+    return verdict
 
 
 def _blocked(work: Work, step: Step) -> bool | None:
@@ -214,8 +224,7 @@ def _find_out(work: Work, step: Step, spec: StepSpec) -> bool:
 
 def send_again(work: Work, step: Step, spec: StepSpec) -> bool:
     """The same bytes under the same key. Only a proof of success counts: a refusal now says nothing of before."""
-    work.tools.runs.sending(step, work.epoch, work.tools.clock.now())
-    verdict = judge(work.tools.commerce.send(work.run.place.store, step.body), step.root)
+    verdict = _once(work, step, step.attempts + 1)
     if verdict.kind in (Kind.DONE, Kind.REVIEW):
         return _RECORDERS[verdict.kind](work, step, spec, verdict)
     return _unknown(work, step, spec, verdict)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable
@@ -10,7 +11,10 @@ from typing import IO, Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
+from plugin import logs, metrics
 from plugin.app import Config, Worker, build
+from plugin.gate import THREADS
+from plugin.logs import tell
 from plugin.web import create_web
 
 
@@ -36,6 +40,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         app = build(self._config, self._root)
+        tell("server.started", pid=os.getpid(), bind=str(self._options["bind"]))
         if self._lock is not None:
             self._worker = Worker(app, turn=one_of_many(self._lock.open("rb")))
             self._worker.start()
@@ -48,14 +53,20 @@ def serve(root: Path, config: Config, bind: str, workers: int, background: bool 
     Raises FixTheBundle, FixTheSetup before anything listens.
     """
     build(config, root).close()
-    options = {"bind": bind, "workers": workers, "worker_class": "gthread", "threads": 8, "timeout": 60}
+    logs.configure()
+    master, folder = os.getpid(), Path(tempfile.mkdtemp(prefix="order-actions-serve-", dir=_memory()))
+    metrics.share(str(folder))
+    lock = folder / "worker.lock"
+    lock.touch()
     inside = config.database.startswith("sqlite") if background is None else background
-    master, lock = os.getpid(), Path(tempfile.mkstemp(prefix="order-actions-worker-")[1])
+    options = {"bind": bind, "workers": workers, "worker_class": "gthread", "threads": THREADS, "timeout": 60,
+               "child_exit": _child_exit, "logconfig_dict": _LIBRARIES}  # fmt: skip
     try:
         _Gunicorn(root, config, lock if inside else None, {**options, "control_socket_disable": True}).run()
     finally:
         if os.getpid() == master:  # every forked process comes by here too when it ends
-            lock.unlink()
+            tell("server.stopped", pid=master, bind=bind)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def one_of_many(file: IO[bytes]) -> Callable[[], bool]:
@@ -74,8 +85,27 @@ def one_of_many(file: IO[bytes]) -> Callable[[], bool]:
 def work(root: Path, config: Config) -> None:
     """Work in the background until SIGTERM or SIGINT. Raises FixTheBundle, FixTheSetup."""
     app = build(config, root)
+    logs.configure()
     worker = Worker(app)
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: worker.end())
     worker.work()
     app.close()
+
+
+_LIBRARIES = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "root": {"level": "WARNING", "handlers": ["ours"]},
+    "handlers": {"ours": {"()": logs.library_handler}},
+    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["ours"], "propagate": False}},
+}
+
+
+def _memory() -> str | None:
+    """Processes count in files mapped into memory. On a full disk writing those would kill the process."""
+    return next((one for one in ("/dev/shm",) if os.access(one, os.W_OK)), None)
+
+
+def _child_exit(_server: Any, worker: Any) -> None:
+    metrics.forget(worker.pid)

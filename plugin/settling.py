@@ -8,6 +8,7 @@ from plugin.codec import decode, encode
 from plugin.documents import fingerprint
 from plugin.errors import OrderActionsError
 from plugin.expr import ExprError, Expression, Scope
+from plugin.logs import tell
 from plugin.money import total
 from plugin.operations import OPERATIONS, Moves
 from plugin.ports import Tools
@@ -40,6 +41,8 @@ class Work:
 
     def record(self, step: Step, state: StepState, **known: Any) -> None:
         self.tools.runs.record(step, self.epoch, state, **known)
+        if state is not step.state:  # a look that found nothing new is no news
+            tell(f"step.{state}", self.run, step=step.name)
 
 
 def settle_time(tools: Tools, place: Place) -> float:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from plugin.errors import NothingHere, OrderActionsError, SignInAgain
+from plugin.logs import tell
 from plugin.ports import Tools
 from plugin.runtime import carry_out
 from plugin.shapes import Place, Run, StepState
@@ -51,12 +52,13 @@ def take_webhook(tools: Tools, headers: Mapping[str, str], body: bytes) -> None:
     payload = json.loads(body)
     now = tools.clock.now()
     if tools.orders.webhook_seen(store, webhook_id, topic):
-        return
+        return tell("webhook.repeated", store=store, topic=topic)
     if topic in ORDER_TOPICS:
         place = Place(store, str(payload["id"]))
         tools.orders.put_header(place, payload.get("email") or "", webhook_header(payload), webhook=now)
         tools.runs.wake(place, now)  # what Shopify tells may end a doubt
     tools.orders.mark_webhook(store, webhook_id, topic, now)
+    return tell("webhook.taken", store=store, topic=topic)
 
 
 def webhook_header(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,8 +98,10 @@ def deliver_notes(tools: Tools) -> int:
         except OrderActionsError:
             delay = NOTE_DELAYS[min(attempts, len(NOTE_DELAYS) - 1)]
             tools.runs.note_later(note.id, attempts + 1, tools.clock.now() + timedelta(seconds=delay))
+            tell("note.late", tools.runs.run(note.id), attempt=attempts + 1)
             continue
         tools.runs.note_sent(note.id)
+        tell("note.sent", tools.runs.run(note.id), attempt=attempts + 1)
         sent += 1
     return sent
 

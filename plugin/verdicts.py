@@ -137,9 +137,14 @@ def _user_error(raw: Any) -> UserError | None:
     return UserError(raw["message"], tuple(str(part) for part in field), raw.get("code"))
 
 
+def is_mismatch(said: str) -> bool:
+    """Another call used our key: a defect of ours, never of the agent."""
+    return _MISMATCH.search(said) is not None
+
+
 def _judge_errors(errors: tuple[UserError, ...]) -> Verdict:
     said = "; ".join(one.message for one in errors)
-    if _MISMATCH.search(said):
+    if is_mismatch(said):
         return Verdict(Kind.REVIEW, said)
     if _CONCURRENT.search(said):
         return Verdict(Kind.UNKNOWN, said)

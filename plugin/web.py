@@ -7,28 +7,31 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from flask import Flask, Response, request
 
 from plugin import flow, views
 from plugin.app import App
 from plugin.errors import (
     ActInShopify,
+    AskAnAdmin,
     FixTheSetup,
     LookAgain,
     NotAllowed,
     NothingHere,
     OrderActionsError,
     SignInAgain,
+    TooBusy,
     TryLater,
     WaitForRun,
 )
 from plugin.flow import View
+from plugin.gate import MOST, RETRY_AFTER, Gate
+from plugin.logs import tell
+from plugin.monitoring import Monitoring, bounded, count_requests
 from plugin.shapes import Place, Session
 from plugin.sync import take_webhook, verify_webhook
 from plugin.tokens import SESSION_SECONDS
 
-log = structlog.get_logger()
 MAX_BODY = 512 * 1024
 _ITEM = re.compile(r"([a-z_][a-z0-9_]*)\[([^\[\]]+)\]")
 
@@ -40,6 +43,8 @@ STATUS: Mapping[type[OrderActionsError], tuple[int, str]] = {
     LookAgain: (409, "Look again"),
     WaitForRun: (409, "Somebody is working on this order"),
     ActInShopify: (409, "Work on this order in Shopify"),
+    AskAnAdmin: (403, "Refunds are stopped"),
+    TooBusy: (503, "Try again in some seconds"),
     TryLater: (503, "Try again in a minute"),
     FixTheSetup: (503, "The connection to Shopify needs an administrator"),
 }
@@ -50,9 +55,12 @@ def create_web(app: App) -> Flask:
     web = Flask("order-actions", static_folder=None)
     web.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     web.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
-    door = _Door(app)
-    for rule, method, view in door.routes():
-        web.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+    gates = {name: Gate(name) for name in MOST}
+    web.extensions["gates"] = gates
+    door = _Door(app, gates["submits"])
+    for rule, method, view in [*door.routes(), *Monitoring(app).routes()]:
+        web.add_url_rule(rule, f"{method} {rule}", bounded(rule, view, gates["requests"]), methods=[method])
+    count_requests(web)
     web.register_error_handler(Exception, door.failed)
     web.after_request(_harden)
     return web
@@ -69,9 +77,10 @@ def _harden(answer: Response) -> Response:
 class _Door:
     """Parses requests, calls the flow, renders what it gives."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, submits: Gate) -> None:
         self._app = app
         self._tools = app.tools
+        self._submits = submits
 
     def routes(self) -> list[tuple[str, str, Callable[..., Response]]]:
         one = "/stores/<store>/orders/<order>"
@@ -89,7 +98,6 @@ class _Door:
             (form, "POST", self.submit),
             (f"{one}/runs/<run>", "GET", self.follow),
             ("/webhooks/shopify", "POST", self.webhook),
-            ("/healthz", "GET", self.health),
         ]
 
     # ------------------------------------------------------------ pages
@@ -124,9 +132,6 @@ class _Door:
         token, start = flow.sign_in(self._tools, self._app.tokens, identity)
         return _json({"session": token, "expires_in": SESSION_SECONDS, "start_url": start})
 
-    def health(self) -> Response:
-        return Response("ok\n", mimetype="text/plain")
-
     # ------------------------------------------------------------ fragments
 
     def orders(self) -> Response:
@@ -151,7 +156,8 @@ class _Door:
         return self._show(self._with_form(flow.preview, store, order, action))
 
     def submit(self, store: str, order: str, action: str) -> Response:
-        return self._show(self._with_form(flow.submit, store, order, action))
+        with self._submits.entered():
+            return self._show(self._with_form(flow.submit, store, order, action))
 
     def follow(self, store: str, order: str, run: str) -> Response:
         return self._show(flow.follow(self._tools, self._session(), _place(store, order), run))
@@ -172,10 +178,14 @@ class _Door:
     def webhook(self) -> Response:
         body = request.get_data()
         headers = dict(request.headers.items())
-        verify_webhook(body, headers.get("X-Shopify-Hmac-Sha256", ""), self._app.config.webhook_secrets)
         try:
+            verify_webhook(body, headers.get("X-Shopify-Hmac-Sha256", ""), self._app.config.webhook_secrets)
             take_webhook(self._tools, headers, body)
-        except (ValueError, KeyError, TypeError):
+        except (SignInAgain, NothingHere) as error:
+            tell("webhook.refused", error=type(error).__name__)
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            tell("webhook.refused", error=type(error).__name__)
             return Response("not an order\n", 400, mimetype="text/plain")
         return Response("ok\n", mimetype="text/plain")
 
@@ -184,21 +194,39 @@ class _Door:
     def failed(self, error: Exception) -> Response:
         status, title, text = _told(error)
         if request.path in ("/session", "/webhooks/shopify"):
-            return _json({"message": text}, status)
-        context = views.message(title, text)
-        return Response(self._app.cards.render("message", context), status, mimetype="text/html")
+            answer = _json({"message": text}, status)
+        else:
+            context = views.message(title, text)
+            answer = Response(self._app.cards.render("message", context), status, mimetype="text/html")
+        if isinstance(error, TooBusy):
+            answer.headers["Retry-After"] = str(RETRY_AFTER)
+        return answer
 
 
 def _told(error: Exception) -> tuple[int, str, str]:
     """Status, title and sentence of anything that went wrong; what we did not foresee says nothing inner."""
     if isinstance(error, OrderActionsError):
         status, title = STATUS.get(type(error), (500, "Something went wrong"))
+        if status >= 500 and not isinstance(error, TooBusy):
+            _failed(error, status)
         return status, title, str(error)
     code = getattr(error, "code", None)
     if isinstance(code, int) and 400 <= code < 500:
         return code, HTTPStatus(code).phrase, "This request cannot be answered."
-    log.error("web.failed", path=request.path, error=type(error).__name__, exc_info=error)
+    _failed(error, 500)
     return 500, "Something went wrong", "Look at the order again before you repeat anything."
+
+
+def _failed(error: Exception, status: int) -> None:
+    """The log's entry, with the order and the run that the address names, and the trace of what was not foreseen."""
+    args = request.view_args or {}
+    named = {name: args[name] for name in ("store", "order", "action", "run") if name in args}
+    route = request.url_rule.rule if request.url_rule else "none"
+    unforeseen = None if isinstance(error, OrderActionsError) else error
+    tell(
+        "request.failed", raised=unforeseen, error=type(error).__name__, route=route, method=request.method,
+        status=status, **named,
+    )  # fmt: skip
 
 
 def _json(data: Mapping[str, Any], status: int = 200) -> Response:

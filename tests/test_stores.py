@@ -9,13 +9,14 @@ from sqlalchemy import Engine, select
 
 from plugin.errors import FixTheSetup, LookAgain, WaitForRun
 from plugin.money import Money
-from plugin.ports import LostLease, NewRun
+from plugin.ports import Alarm, AlarmKind, Doubt, LostLease, NewRun
 from plugin.secrets import Keys
 from plugin.shapes import Note, Place, Plan, PlannedStep, StepState
 from plugin.stores.database import connect, open_database
 from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
 from plugin.stores.tables import metadata
+from plugin.stores.watch import SqlWatch
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KEYS = Keys("0123456789abcdef0123456789abcdef")
@@ -50,6 +51,11 @@ def stored(engine: Engine) -> str:
 @pytest.fixture
 def runs(engine: Engine) -> SqlRuns:
     return SqlRuns(engine, KEYS.box())
+
+
+@pytest.fixture
+def watch(engine: Engine) -> SqlWatch:
+    return SqlWatch(engine)
 
 
 @pytest.fixture
@@ -185,6 +191,42 @@ class TestRuns:
         assert runs.due_runs(soon) == []
         runs.wake(PLACE, soon)
         assert [run.id for run in runs.due_runs(soon)] == [RUN]
+
+
+class TestWatch:
+    def test_a_doubt_raises_its_alarm_once_and_is_lifted_once(self, runs: SqlRuns, watch: SqlWatch) -> None:
+        step = runs.begin(new(), NOW).steps[0]
+        epoch = runs.claim(RUN, "w", NOW, 60)
+        assert epoch is not None
+        runs.sending(step, epoch, NOW)
+        runs.record(step, epoch, StepState.UNKNOWN, error="HTTP 502")
+        doubt = Doubt(RUN, 0, PLACE.store, StepState.UNKNOWN, NOW, "HTTP 502")
+        assert watch.doubts() == [doubt]
+        kinds = (AlarmKind.DOUBT, AlarmKind.DOUBT, AlarmKind.KEY)
+        assert [watch.raise_once(kind, doubt, "text", NOW) for kind in kinds] == [1, None, 2]
+        raised = Alarm(1, AlarmKind.DOUBT, PLACE.store, None, RUN, 0, NOW, "text", None, None, None)
+        lifted = replace(raised, lifted_at=NOW, lifted_by="kim", reason="seen")
+        assert watch.alarms(active=True)[0] == raised
+        assert [watch.lift(1, "kim", "seen", NOW), watch.lift(1, "kim", "seen", NOW)] == [lifted, None]
+        assert ([one.id for one in watch.alarms(active=True)], watch.alarms(active=False)[0]) == ([2], lifted)
+        assert watch.raise_once(AlarmKind.DOUBT, doubt, "text", NOW) is None
+
+    def test_the_figures_are_those_of_the_tables(self, runs: SqlRuns, watch: SqlWatch) -> None:
+        assert watch.problems() == []
+        runs.begin(new(), NOW)
+        assert watch.figures(NOW)["open_runs"][("intent",)] == 1
+        epoch = runs.claim(RUN, "w", NOW, 60)
+        assert epoch is not None
+        runs.sending(runs.open_runs()[0].steps[0], epoch, NOW)
+        runs.record(runs.open_runs()[0].steps[0], epoch, StepState.UNKNOWN)
+        later = watch.figures(NOW + timedelta(seconds=9))
+        assert (later["open_runs"][("intent",)], later["open_runs"][("unknown",)]) == (0, 1)
+        assert later["oldest_doubt_seconds"][()] == 9
+        note = Note(RUN, "c", None, "#1001", "ana", "Ana", "Refunded.", "https://x")
+        runs.close(RUN, epoch, {"state": "done"}, note, NOW)
+        closed = watch.figures(NOW)
+        assert {number for number in closed["open_runs"].values()} == {0}
+        assert (closed["oldest_doubt_seconds"][()], closed["notes_waiting"][()]) == (0, 1)
 
 
 HEADER = {"name": "#1001", "createdAt": "2026-11-01T10:00:00Z", "updatedAt": "2026-11-01T10:00:00Z"}

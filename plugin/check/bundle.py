@@ -17,9 +17,12 @@ from plugin.check.templates import check_template
 from plugin.check.types import Type
 from plugin.documents import order_query
 from plugin.findings import Finding, has_errors
+from plugin.pace import AMOUNT
 from plugin.source import Pointer, Source, load, load_text
 
-_SETTING_TYPES = {"boolean": (bool, "Boolean"), "integer": (int, "Int"), "text": (str, "String")}
+_SETTING_TYPES = {
+    "boolean": (bool, "Boolean"), "integer": (int, "Int"), "text": (str, "String"), "money": (str, "String"),
+}  # fmt: skip
 _EDITOR = re.compile(r"# yaml-language-server: \$schema=(\S+)\s*\Z")
 
 
@@ -197,7 +200,8 @@ def _dear(report: Report, pointer: Pointer, what: str, points: int) -> None:
 
 def _settings(report: Report, settings: Mapping[str, Any]) -> None:
     for name, one in settings.items():
-        if type(one["default"]) is not _SETTING_TYPES[one["type"]][0]:
+        wrong = type(one["default"]) is not _SETTING_TYPES[one["type"]][0]
+        if wrong or (one["type"] == "money" and not AMOUNT.fullmatch(one["default"])):
             message = f"the default of '{name}' is not {one['type']}"
             report.at(("settings", name, "default"), "wrong-type", message)
 

@@ -11,7 +11,9 @@ from typing import Any
 import requests
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
+from plugin import metrics
 from plugin.errors import FixTheSetup, TryLater
+from plugin.logs import tell
 from plugin.ports import Reply
 from plugin.shapes import StoreInfo
 
@@ -19,6 +21,7 @@ SHOP = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.myshopify\.com")
 MAX_BYTES = 1 << 20
 CONNECT, READ, DEADLINE = 5.0, 30.0, 45.0
 READ_TRIES = 3
+THROTTLED = 1.0  # seconds to wait before a reading is asked again
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,12 @@ class Shopify:
         for _ in range(READ_TRIES):
             time.sleep(wait)
             reply = self._post(store, body, self._session)
-            data, wait = _data(reply)
+            try:
+                data, wait = _data(reply)
+            except FixTheSetup:
+                _counted(store, reply, False, 0.0)
+                raise
+            _counted(store, reply, data is not None, wait)
             if data is not None:
                 return data
         raise TryLater("Shopify does not answer just now. Nothing was done; try again in a minute.")
@@ -60,6 +68,13 @@ class Shopify:
             return self._post(store, body, fresh)
 
     def _post(self, store: str, body: bytes, session: requests.Session) -> Reply:
+        began, call = time.monotonic(), "read" if session is self._session else "send"
+        try:
+            return self._answer(store, body, session)
+        finally:
+            metrics.took("shopify_seconds", time.monotonic() - began, call=call)
+
+    def _answer(self, store: str, body: bytes, session: requests.Session) -> Reply:
         one = self._connections[store]
         url = f"{one.base_url or 'https://' + store}/admin/api/{self._version}/graphql.json"
         headers = {"Content-Type": "application/json", "X-Shopify-Access-Token": one.token}
@@ -119,6 +134,14 @@ def _never_left(error: requests.RequestException) -> bool:
     return isinstance(reason, (NewConnectionError, NameResolutionError)) or isinstance(cause, SSLCertVerificationError)
 
 
+def _counted(store: str, reply: Reply, answered: bool, wait: float) -> None:
+    """A reading that will be asked again, or that failed, is worth a line; one that worked a figure."""
+    throttled = not answered and wait == THROTTLED
+    metrics.count("shopify_reads", result="ok" if answered else "throttled" if throttled else "failed")
+    if not answered:
+        tell("shopify.throttled" if throttled else "shopify.failed", store=store, status=reply.status, said=reply.fault)
+
+
 def _data(reply: Reply) -> tuple[dict[str, Any] | None, float]:
     """The data of a read, or how long to wait before asking again. Raises what no retry would mend."""
     if reply.status in (401, 403):
@@ -134,7 +157,7 @@ def _data(reply: Reply) -> tuple[dict[str, Any] | None, float]:
         return answer["data"], 0.0
     codes = {(one.get("extensions") or {}).get("code") for one in errors}
     if codes == {"THROTTLED"}:
-        return None, 1.0
+        return None, THROTTLED
     if "INTERNAL_SERVER_ERROR" in codes or not errors:
         return None, 0.3
     said = "; ".join(str(one.get("message", "")) for one in errors)

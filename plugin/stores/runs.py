@@ -16,6 +16,7 @@ from plugin.money import Money
 from plugin.ports import LostLease, NewRun
 from plugin.shapes import Note, Place, PlannedStep, Resolution, Run, Step, StepState
 from plugin.stores.database import aware, reads
+from plugin.stores.pace import stopped
 from plugin.stores.rules import HASHED, hash_of
 from plugin.stores.tables import outbox, resolutions, runs, steps
 
@@ -37,17 +38,25 @@ class SqlRuns:
         plan = new.plan
         try:
             with self._engine.begin() as tx:
-                tx.execute(insert(runs).values(**self._run_values(new, now)))
-                late = and_(_of(new.place), runs.c.id != plan.run_id, runs.c.closed_at >= new.read_at)
-                if tx.execute(select(runs.c.id).where(late)).first():
-                    raise LookAgain("Somebody finished working on this order just now. Look at it again.")
-                for position, step in enumerate(plan.steps):
-                    tx.execute(insert(steps).values(**_step_values(plan.run_id, position, step)))
+                stop = stopped(tx, new, now)
+                if stop is None:
+                    self._insert(tx, new, now)
         except IntegrityError:
             return self._already(new)
+        if stop is not None:
+            raise stop
         started = self.run(plan.run_id)
         assert started is not None
         return started
+
+    def _insert(self, tx: Connection, new: NewRun, now: datetime) -> None:
+        plan = new.plan
+        tx.execute(insert(runs).values(**self._run_values(new, now)))
+        late = and_(_of(new.place), runs.c.id != plan.run_id, runs.c.closed_at >= new.read_at)
+        if tx.execute(select(runs.c.id).where(late)).first():
+            raise LookAgain("Somebody finished working on this order just now. Look at it again.")
+        for position, step in enumerate(plan.steps):
+            tx.execute(insert(steps).values(**_step_values(plan.run_id, position, step)))
 
     def _already(self, new: NewRun) -> Run:
         same = self.run(new.plan.run_id)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -58,6 +59,7 @@ Index(
 )
 Index("runs_of_order", runs.c.store, runs.c.order_id)
 Index("runs_to_look_at", runs.c.look_at, sqlite_where=text("is_open"), postgresql_where=text("is_open"))
+Index("runs_of_store", runs.c.store, runs.c.created_at)
 
 steps = Table(
     "steps",
@@ -142,3 +144,24 @@ webhooks_seen = Table(
     Column("webhook_id", Text, primary_key=True),
     Column("received_at", DateTime(timezone=True), nullable=False),
 )
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("store", Text, nullable=False),
+    Column("agent_id", Text),
+    Column("run_id", Text, ForeignKey("runs.id")),
+    Column("position", Integer),
+    Column("raised_at", DateTime(timezone=True), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("lifted_at", DateTime(timezone=True)),
+    Column("lifted_by", Text),
+    Column("reason", Text),
+    UniqueConstraint("kind", "run_id", "position", name="one_alarm_of_a_step"),
+)
+Index("alarms_of_store", alarms.c.store, alarms.c.kind)
+
+# One row a store: whoever writes a run that moves money holds it, so that payments are counted one after another.
+gates = Table("gates", metadata, Column("store", Text, primary_key=True))

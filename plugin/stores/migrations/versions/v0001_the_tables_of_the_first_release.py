@@ -1,4 +1,4 @@
-"""The tables of the first release."""
+"""the tables of the first release."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("listed_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("store", "email_hash"),
     )
+    op.create_table("gates", sa.Column("store", sa.Text(), nullable=False), sa.PrimaryKeyConstraint("store"))
     op.create_table(
         "orders",
         sa.Column("store", sa.Text(), nullable=False),
@@ -68,6 +69,7 @@ def upgrade() -> None:
             postgresql_where=sa.text("is_open"),
         )
         batch_op.create_index("runs_of_order", ["store", "order_id"], unique=False)
+        batch_op.create_index("runs_of_store", ["store", "created_at"], unique=False)
         batch_op.create_index(
             "runs_to_look_at",
             ["look_at"],
@@ -84,6 +86,29 @@ def upgrade() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("store", "topic", "webhook_id"),
     )
+    op.create_table(
+        "alarms",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("store", sa.Text(), nullable=False),
+        sa.Column("agent_id", sa.Text(), nullable=True),
+        sa.Column("run_id", sa.Text(), nullable=True),
+        sa.Column("position", sa.Integer(), nullable=True),
+        sa.Column("raised_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lifted_by", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["runs.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("kind", "run_id", "position", name="one_alarm_of_a_step"),
+    )
+    with op.batch_alter_table("alarms", schema=None) as batch_op:
+        batch_op.create_index("alarms_of_store", ["store", "kind"], unique=False)
+
     op.create_table(
         "outbox",
         sa.Column("run_id", sa.Text(), nullable=False),

@@ -1,0 +1,74 @@
+"""Alarms about runs: raised from what the database says, so that a crash loses none; lifted by people or by proof."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from plugin.errors import LookAgain, NothingHere
+from plugin.logs import about, tell
+from plugin.permissions import require
+from plugin.ports import Alarm, AlarmKind, Doubt, Tools
+from plugin.reconcile import TWICE
+from plugin.shapes import Agent, StepState
+from plugin.verdicts import is_mismatch
+
+ADMIN = "plugin.admin"
+DOUBT_MINUTES = 15
+KEY = "Shopify says that another call used this call's key. This is a defect of ours: stop, and report it."
+LONG = "In doubt for longer than {minutes} minutes. {error}"
+PROGRAM = "order-actions"
+_KNOWN = (StepState.CONFIRMED, StepState.SETTLED, StepState.FAILED)
+
+
+def watch(tools: Tools) -> None:
+    """One round: raise what is new, once for each step; lift the doubts that became known."""
+    now, doubts = tools.clock.now(), tools.watch.doubts()
+    for one in doubts:
+        for kind, text in _of(tools, one, now):
+            made = tools.watch.raise_once(kind, one, text, now)
+            run = tools.runs.run(one.run_id)
+            if made is not None and run is not None:
+                tell("alarm.raised", run, alarm=made, kind=kind, step=run.steps[one.position].name)
+    _lift_known(tools, {(one.run_id, one.position) for one in doubts}, now)
+
+
+def _of(tools: Tools, doubt: Doubt, now: datetime) -> Iterator[tuple[AlarmKind, str]]:
+    store = tools.store(doubt.store)
+    minutes = int(store.settings.get("doubt_alarm_minutes", DOUBT_MINUTES)) if store else DOUBT_MINUTES
+    if (now - doubt.since).total_seconds() > minutes * 60:
+        yield AlarmKind.DOUBT, LONG.format(minutes=minutes, error=doubt.error).strip()
+    if doubt.state is StepState.REVIEW and doubt.error == TWICE:
+        yield AlarmKind.TWICE, TWICE
+    if doubt.state is StepState.REVIEW and is_mismatch(doubt.error):
+        yield AlarmKind.KEY, KEY
+
+
+def _lift_known(tools: Tools, doubtful: set[tuple[str, int]], now: datetime) -> None:
+    """Only a doubt ends by itself, and only when its step is known; a call on its way again is not known."""
+    for one in tools.watch.alarms(active=True):
+        if one.kind is not AlarmKind.DOUBT or one.run_id is None or one.position is None:
+            continue
+        if (one.run_id, one.position) not in doubtful:
+            run = tools.runs.run(one.run_id)
+            if run is not None and run.steps[one.position].state in _KNOWN:
+                reason = f"known: {run.steps[one.position].state}"
+                _lift(tools, one.id, PROGRAM, reason, now)
+
+
+def lift(tools: Tools, person: Agent, alarm_id: int, reason: str) -> Alarm:
+    """A person lifts an alarm; a stopped store goes on. Raises NotAllowed, LookAgain, NothingHere."""
+    require(person, ADMIN, tools.bundle.permissions)
+    if not reason.strip():
+        raise LookAgain("Say why, for whoever reads this alarm later.")
+    lifted = _lift(tools, alarm_id, person.name, reason.strip(), tools.clock.now())
+    if lifted is None:
+        raise NothingHere(f"There is no alarm {alarm_id} that could be lifted.")
+    return lifted
+
+
+def _lift(tools: Tools, alarm_id: int, by: str, reason: str, now: datetime) -> Alarm | None:
+    lifted = tools.watch.lift(alarm_id, by, reason, now)
+    if lifted is not None:
+        run = tools.runs.run(lifted.run_id) if lifted.run_id else None
+        whose = about(run) if run else {"store": lifted.store, "agent": lifted.agent_id}
+        tell("alarm.lifted", alarm=lifted.id, kind=lifted.kind, by=by, **whose)
+    return lifted
