@@ -6,7 +6,6 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -19,7 +18,7 @@ from jsonschema import Draft202012Validator
 
 from plugin.cards import FILTERS
 from plugin.check import check_bundle
-from plugin.demo import HOST, free_ports
+from plugin.demo import HOST
 from tests.shared import ROOT
 from tests.world import BASE, REFUND, World, world
 
@@ -129,19 +128,18 @@ def _python(code: str) -> None:
 
 
 def _demo() -> float:
-    port = free_ports(0)[0]
-    command = [sys.executable, "-m", "plugin", "demo", "--port", str(port), "--no-open"]
+    command = [sys.executable, "-m", "plugin", "demo", "--port", "0", "--no-open"]
     start = time.perf_counter()
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as started:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as started:
         try:
-            while time.perf_counter() - start < 60:
-                with suppress(requests.ConnectionError):
-                    requests.get(f"http://{HOST}:{port + 1}/card", timeout=5).raise_for_status()
-                    return time.perf_counter() - start
-                time.sleep(0.02)
+            opened = next((line for line in started.stdout or () if "Open " in line), None)
+            if opened is None:
+                raise RuntimeError("the demo did not start")
+            card = f"http://{HOST}:{int(opened.rsplit(':', 1)[1]) + 1}/card"
+            requests.get(card, timeout=5).raise_for_status()
+            return time.perf_counter() - start
         finally:
             started.terminate()
-    raise RuntimeError("the demo did not start within a minute")
 
 
 def everything(folder: Path) -> list[Row]:

@@ -216,18 +216,32 @@ def submit(
     raw: Mapping[str, Any],
     token: str,
 ) -> View:
-    """Check everything again on the fresh order, commit the run, carry it out once, tell the truth."""
+    """Check everything again on the fresh order, commit the run, carry it out once, tell the truth.
+
+    The same form may arrive twice at once. What the other press did must not read as a reason why
+    nothing was done, so every refusal looks for that run once more.
+    """
     action = _authorized(tools, session, action_id)
     claims = _claims(tokens, session, place, action, token)
-    already = tools.runs.run(claims.run_id)
-    if already is not None:
-        return _same_again(tools, already, raw)
+    try:
+        return _same_again(tools, claims, raw) or _press(tools, tokens, session, action, raw, claims)
+    except OrderActionsError:
+        told_already = _same_again(tools, claims, raw)
+        if told_already is None:
+            raise
+        return told_already
+
+
+def _press(
+    tools: Tools, tokens: Tokens, session: Session, action: Action, raw: Mapping[str, Any], claims: FormClaims
+) -> View:  # fmt: skip
     read_at = tools.clock.now()
-    filled = draft(tools, session, place, action, raw, claims.shown)
+    filled = draft(tools, session, claims.place, action, raw, claims.shown)
     _stand_still(claims, filled.seen)
     mistakes, planned = judge(tools, session, filled, claims.run_id)
     if mistakes or planned is None:
-        return _form(tools, tokens, session, filled, claims.run_id, checked=True, sent=True)
+        form = _form(tools, tokens, session, filled, claims.run_id, checked=True, sent=True)
+        return _same_again(tools, claims, raw) or form
     if plan.moves(planned) != claims.moves:
         return _form(tools, tokens, session, filled, claims.run_id, refused=FixTheForm({}, [OTHER_AMOUNT]))
     run = _begin(tools, session, filled, planned, raw, read_at)
@@ -361,8 +375,11 @@ def _stand_still(claims: FormClaims, seen: Seen) -> None:
         raise LookAgain(f"The order changed since you opened this form: {'; '.join(changed)}. Nothing was done.")
 
 
-def _same_again(tools: Tools, run: Run, raw: Mapping[str, Any]) -> View:
+def _same_again(tools: Tools, claims: FormClaims, raw: Mapping[str, Any]) -> View | None:
     """The same form sent twice gets the same answer; another form under its id is refused."""
+    run = tools.runs.run(claims.run_id)
+    if run is None:
+        return None
     if run.facts["raw"] != _digest(raw):
         raise LookAgain("This form was already sent with other values. Look at the order again.")
     return _outcome_view(tools, run)

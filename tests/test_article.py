@@ -1,14 +1,17 @@
 """Every sentence of the product article, one test a row, on the sandbox store over a socket."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from plugin.errors import LookAgain, NotAllowed, WaitForRun
+from plugin.ports import Runs
 from plugin.runtime import carry_out
-from plugin.shapes import Limit
+from plugin.shapes import Limit, Run
 from tests.shared import folder
 from tests.world import (
     BASE,
@@ -372,6 +375,28 @@ def test_the_same_form_sent_twice_gets_the_same_answer(shop: World) -> None:
     view = shop.preview(1001, REFUND, shop.open(1001, REFUND), lines=["1", "0"])
     first, second = shop.submit(1001, REFUND, view), shop.submit(1001, REFUND, view)
     assert first == second
+    assert len(shop.ledger(1001)["refunds"]) == 1
+
+
+class _Late:
+    """The table of runs as the second of two presses meets it: when it first looks, nothing is there yet."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs, self._looked = runs, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runs, name)
+
+    def run(self, run_id: str) -> Run | None:
+        self._looked, looked = True, self._looked
+        return self._runs.run(run_id) if looked else None
+
+
+def test_the_same_form_sent_twice_at_once_is_never_told_that_nothing_was_done(shop: World) -> None:
+    view = shop.preview(1001, REFUND, shop.open(1001, REFUND), lines=["1", "0"])
+    first = shop.submit(1001, REFUND, view)
+    late = replace(shop, app=replace(shop.app, tools=replace(shop.tools, runs=_Late(shop.tools.runs))))
+    assert late.submit(1001, REFUND, view) == first
     assert len(shop.ledger(1001)["refunds"]) == 1
 
 
