@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint types layers check unit bench screenshot prove clean
+MONEY := $(addprefix tests/test_,$(addsuffix .py,money verdicts outcomes reconcile runtime stores))
+
+.PHONY: demo test lint types layers check unit coverage bench screenshot prove clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/order-actions demo --port $(PORT) $(if $(NO_OPEN),--no-open)
@@ -26,6 +28,11 @@ check: $(VENV)/.test
 
 unit: $(VENV)/.test
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+# Every line and branch of the modules that decide about money: setup.cfg [coverage:run] names them.
+coverage: $(VENV)/.test
+	$(BIN)/coverage run -m pytest -q $(MONEY)
+	$(BIN)/coverage report
 
 bench: $(VENV)/.test
 	$(BIN)/python -m bench

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 from graphql import (
@@ -50,7 +51,7 @@ class OrderQuery:
 
     node: SelectionSetNode
 
-    @property
+    @cached_property
     def text(self) -> str:
         return print_ast(self.node)
 
@@ -59,9 +60,7 @@ class OrderQuery:
 
     def beside(self, query: str) -> str:
         """A preview's document with the fresh order beside it, so that both travel as one."""
-        document = parse(query)
-        extra = parse(f"query Order($orderId: ID!) {{ snapshot: order(id: $orderId) {self.text} }}")
-        return print_ast(_joined(document, extra))
+        return _beside(query, self.document())
 
     def connections(self) -> list[FieldNode]:
         """The connections of the order itself that must be read to their end."""
@@ -94,6 +93,12 @@ def order_query(reads: Sequence[str]) -> OrderQuery:
 def _has_page_info(field: FieldNode) -> bool:
     inner = field.selection_set.selections if field.selection_set else ()
     return any(isinstance(one, FieldNode) and one.name.value == "pageInfo" for one in inner)
+
+
+@lru_cache(maxsize=64)
+def _beside(query: str, order: str) -> str:
+    """Made once for each preview of the bundle, not on every change of a form."""
+    return print_ast(_joined(parse(query), parse(order)))
 
 
 def _joined(document: DocumentNode, extra: DocumentNode) -> DocumentNode:

@@ -43,8 +43,8 @@ def decide(run: Run, step: Step, order: OrderFacts, now: datetime, settle_time: 
     if not same_world(run, step, order):
         others = order.cancelled_at is not None and not run.facts["fingerprint"]["cancelled"] and step.position == 0
         return Decision(Kind.REVIEW, CANCELLED_BY_OTHERS if others else MOVED_BY_OTHERS)
-    if step.last_sent_at is None or step.first_sent_at is None:
-        return Decision(Kind.RESEND)
+    assert step.first_sent_at is not None, "only a call that was sent is in doubt"
+    assert step.last_sent_at is not None
     if (now - step.last_sent_at).total_seconds() < settle_time:
         return Decision(Kind.WAIT)
     if (now - step.first_sent_at).total_seconds() > max(RESEND_WITHIN, settle_time * 1.5):

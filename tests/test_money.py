@@ -75,6 +75,25 @@ def test_more_decimals_than_the_currency_has_are_refused_not_rounded() -> None:
         usd("1.005").plain()
 
 
+@pytest.mark.parametrize(
+    ("currency", "amount", "said"),
+    [("usd", "1", "'usd' is not a currency code"), ("USD", "NaN", "a finite number"), ("USD", "Infinity", "finite")],
+)
+def test_what_is_no_amount_of_a_currency_is_never_money(currency: str, amount: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Money(currency, Decimal(amount))
+
+
+def test_equal_amounts_are_one_key_however_they_are_written() -> None:
+    assert {usd("1.0"): "one"}[usd("1.00")] == "one"
+    assert usd("1.00") >= usd("1.0")
+
+
+def test_money_below_zero_is_less_than_nothing() -> None:
+    assert usd("0.50") - usd("1.50") == -usd("1.00")
+    assert -usd("1.00") < 0 <= usd("0.00")
+
+
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "1e3", "", " 1", "1_0", "٣"])
 def test_an_answer_with_an_odd_amount_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not an amount"):

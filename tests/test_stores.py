@@ -1,5 +1,6 @@
 """One contract for every database engine: runs, leases, orders, outbox."""
 
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -84,6 +85,21 @@ class TestRuns:
         with pytest.raises(WaitForRun, match="Ana is already working") as refused:
             runs.begin(new(OTHER, agent="sam"), NOW)
         assert refused.value.run_id == RUN
+
+    def test_a_key_is_used_by_one_run_only(self, runs: SqlRuns) -> None:
+        first = runs.begin(new(), NOW)
+        again = new(OTHER)
+        same_key = replace(again.plan.steps[0], key=first.steps[0].key)
+        elsewhere = replace(again, place=replace(PLACE, order="1002"), plan=replace(again.plan, steps=(same_key,)))
+        with pytest.raises(LookAgain, match="changed just now"):
+            runs.begin(elsewhere, NOW)
+        assert runs.run(OTHER) is None
+
+    def test_the_newest_runs_come_first(self, runs: SqlRuns) -> None:
+        runs.begin(new(), NOW)
+        later = NOW + timedelta(seconds=1)
+        runs.begin(replace(new(OTHER), place=replace(PLACE, order="1002")), later)
+        assert [[run.id for run in runs.newest(count)] for count in (1, 5)] == [[OTHER], [OTHER, RUN]]
 
     def test_a_closed_run_makes_room_for_the_next(self, runs: SqlRuns) -> None:
         runs.begin(new(), NOW)
@@ -256,6 +272,19 @@ class TestOrders:
         orders.put_header(PLACE, "a@example.com", {**HEADER, "updatedAt": "2026-11-05T10:00:00Z"}, webhook=NOW)
         assert [row.legacy for row in orders.orders_of("a@example.com")] == [False]
 
+    def test_a_legacy_order_never_takes_the_place_of_a_known_one(self, orders: SqlOrders) -> None:
+        orders.put_header(PLACE, "a@example.com", HEADER, webhook=None)
+        orders.put_legacy(PLACE, "b@example.com", HEADER)
+        assert [row.legacy for row in orders.orders_of("a@example.com")] == [False]
+        assert orders.orders_of("b@example.com") == []
+
+    def test_a_customers_list_is_as_old_as_its_last_reading(self, orders: SqlOrders) -> None:
+        assert orders.listed_at("s", "a@example.com") is None
+        for at in (NOW, NOW + timedelta(hours=1)):
+            orders.mark_listed("s", "A@example.com", at)
+            assert orders.listed_at("s", "a@example.com") == at
+        assert orders.listed_at("other", "a@example.com") is None
+
     def test_a_snapshot_is_encrypted_at_rest(self, orders: SqlOrders, engine: Engine) -> None:
         orders.put_header(PLACE, "a@example.com", HEADER, webhook=None)
         orders.put_snapshot(PLACE, {"note": "very private"}, NOW)
@@ -308,3 +337,9 @@ def test_what_is_committed_is_on_the_disk_whatever_the_database_was_told(databas
         told = [tx.exec_driver_sql(one).scalar() for one in asked[engine.dialect.name]]
     engine.dispose()
     assert told == {"sqlite": ["wal", 2], "postgresql": ["on"]}[engine.dialect.name]
+
+
+def test_a_missing_driver_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(FixTheSetup, match=r"pip install 'shopify-order-actions\[postgres\]'"):
+        open_database("postgresql://localhost/x")
