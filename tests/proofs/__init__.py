@@ -1,0 +1,1 @@
+"""Proofs that need more than one example: what money does whatever breaks."""
