@@ -8,7 +8,6 @@ from plugin.codec import decode, encode
 from plugin.documents import fingerprint
 from plugin.errors import OrderActionsError
 from plugin.expr import ExprError, Expression, Scope
-from plugin.money import total
 from plugin.operations import OPERATIONS, Moves
 from plugin.ports import Tools
 from plugin.reading import Seen, keep, look
@@ -77,8 +76,6 @@ def _refunds_of(run: Run, step: Step, kept: Mapping[str, Any], facts: OrderFacts
         return []
     before = set(run.facts["refunds"])
     new = [one for one in facts.refunds if one.id not in before and one.refunded > 0]
-    if total([one.refunded for one in new], step.moves.currency) == step.moves:
-        return new
     exact = [one for one in new if one.refunded == step.moves]
     return exact if len(exact) == 1 else new  # somebody else refunded meanwhile
 
@@ -173,7 +170,8 @@ def _follow_money(work: Work, step: Step) -> bool:
     if not _all_paid(refunds):
         work.record(step, StepState.CONFIRMED, receipt=kept)
         return False
-    if "$accepted" not in kept and total([one["amount"] for one in refunds], step.moves.currency) != step.moves:
+    as_asked = len(refunds) == 1 and refunds[0]["amount"] == step.moves
+    if not as_asked and "$accepted" not in kept:
         work.record(step, StepState.REVIEW, receipt=kept, error=OTHER_MONEY)
         return False
     work.record(step, StepState.SETTLED, receipt=kept)

@@ -89,14 +89,24 @@ def mine(step: Step, books: Books) -> list[Any]:
 
 
 def there(step: Step, books: Books) -> bool:
-    paid = sum(one.cents for one in mine(step, books) if one.status == "SUCCESS")
+    """Done is true: the cancel is ours, and what is told as paid back is in the books as paid, in that amount.
+
+    A cancel's refund carries no reference. So of a cancel it is promised that the refunds told exist and add
+    up to the amount told, not that a refund of the same amount was not a human's.
+    """
     if step.root == "orderCancel" and step.marker not in (books.staff_note or ""):
         return False
-    return bool(paid == int(step.moves.amount * 100))
+    told = {one["id"] for one in (step.receipt or {}).get("$refunds", [])}
+    paid = [one for one in books.refunds if one.id in told and one.status == "SUCCESS"]
+    if (step.receipt or {}).get("$by_person"):  # a person said which refund it is: told with its real amount
+        return len(paid) == len(told) == 1
+    own = step.root == "orderCancel" or [one.id for one in mine(step, books)] == [one.id for one in paid]
+    return bool(own and sum(one.cents for one in paid) == int(step.moves.amount * 100))
 
 
 def traces(step: Step, books: Books) -> bool:
-    if step.root == "orderCancel":
+    """Not done is untrue. After a receipt a person may close a run whose money did not go."""
+    if step.root == "orderCancel" and step.receipt is None:
         return bool(books.cancelled and step.marker in (books.staff_note or ""))
     return any(one.counts for one in mine(step, books))
 

@@ -1,15 +1,15 @@
 """One simulated world: web processes, workers and people around one order, from a seed."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from random import Random
 from typing import Any
 
-from plugin import flow, reading, settling, sync
+from plugin import documents, flow, reading, reconcile, settling, sync
 from plugin.drafts import Draft
 from plugin.errors import OrderActionsError, TryLater
 from plugin.flow import View
@@ -18,10 +18,10 @@ from plugin.ports import Reply, Tools
 from plugin.review import AGAIN, NOT_DONE, resolve
 from plugin.shapes import Note, Plan, Run, StepState
 from plugin.tokens import FormClaims
-from tests.proofs.sim.clock import DAY, START, Hub, Killed
+from tests.proofs.sim.clock import DAY, Hub, Killed
 from tests.proofs.sim.faults import DONE, FAULTS, LATE, NAMES, NOTHING, TWICE
 from tests.proofs.sim.ledger import Books, known, shown
-from tests.proofs.sim.oracle import Oracle, traces, variables
+from tests.proofs.sim.oracle import Oracle, mine, traces, variables
 from tests.proofs.sim.runs import MemoryOrders, MemoryRuns
 from tests.proofs.sim.scene import SLOTS, VARIANTS, Form, scene
 from tests.proofs.sim.shop import Rules, Shop, parsed
@@ -44,6 +44,7 @@ class Weather:
     reads: float
 
 
+STORM = 8 * 3600.0
 CALM = Weather(0.0, 0.0, 0.0, 0.0, 0.0)
 WEATHERS = (CALM, Weather(0.5, 0.0, 0.0, 0.0, 0.1), Weather(0.5, 0.02, 0.01, 0.02, 0.1), Weather(0.8, 0.05, 0.03, 0.05, 0.3))
 
@@ -66,6 +67,7 @@ class World:
         self.shop = Shop(self.hub, rng, rules, self.changed)
         self.posted: Counter[str] = Counter()
         self.working = 0
+        self.called: set[str] = set()
 
     def trace(self, said: str) -> None:
         if self.tracing:
@@ -86,12 +88,17 @@ class World:
             Agent(self, 1, rng.choice((wish, *names))).press(rng.uniform(0, 30))
         if rng.random() < 0.35:
             self.hub.after(rng.choice((1, 20, 120, 500, 3000)) * rng.random(), lambda: self.human(wish))
+        self.hub.at(STORM, self.calm)
         self.hub.run(DAY)
         self.oracle.ends(self.shop.books, self.posted)
         for row in self.runs.rows.values():
             self.counts[str((row.run.outcome or {}).get("state", "open"))] += 1
             self.counts["sent again"] += sum(max(0, step.attempts - 1) for step in row.steps)
         return self.oracle.wrong
+
+    def calm(self) -> None:
+        """Storms end: from then on everything must come to its end."""
+        self.weather = CALM
 
     def human(self, wish: str) -> None:
         """Somebody does it in Shopify's own admin, told not to or not knowing."""
@@ -144,7 +151,9 @@ class World:
 
     def look_after(self, run_id: str) -> None:
         """A person with permission comes when a run waits for a decision."""
-        Person(self, run_id).come(self.rng.choice((600, 3600, 20000)))
+        if run_id not in self.called:
+            self.called.add(run_id)
+            Person(self, run_id).come(self.rng.choice((600, 3600, 20000)))
 
 
 class Process:
@@ -154,9 +163,10 @@ class Process:
         self.world, self.name, self.dead = world, name, False
         self.seen: Books | None = None
         self.by_hand = False
+        self.agent: Agent | None = None
         place = scene()
         self.tools = Tools(
-            place.bundle, place.query, Line(self), Desk(self), Database(self), world.orders, ProcessClock(world.hub)
+            place.bundle, place.query, Line(self), Desk(self), Database(self), world.orders, ProcessClock(self)
         )  # type: ignore[arg-type]
 
     def gate(self, name: str) -> None:
@@ -177,8 +187,9 @@ class Process:
 
 
 class ProcessClock:
-    def __init__(self, hub: Hub) -> None:
-        self.now, self.sleep = hub.moment, hub.sleep
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.now, self.sleep = process.world.hub.moment, process.world.hub.sleep
 
 
 class Database:
@@ -224,7 +235,7 @@ class Database:
         elif name == "close":
             world.trace(f"{process.name}: closed, {given[2]['state']}: {given[2]['text']}")
             world.oracle.closed(world.runs.rows[given[0]].shown(), world.shop.books)
-        if name in ("begin", "close", "record"):
+        if name in ("begin", "close", "record", "sending"):
             world.need_work()
 
 
@@ -343,15 +354,12 @@ class Agent:
     def _submit(self, process: Process) -> None:
         claims = self.claims
         assert claims is not None
-        _PRESSED[process.tools.runs] = self
+        process.agent = self
         view = flow.submit(
             process.tools, Opened(claims), scene().session, scene().place, claims.action_id, self.form.raw, ""
         )  # type: ignore[arg-type]
         if view.card == "failed" and self.slot + 2 < SLOTS and self.tries < 1:
             Agent(self.world, self.slot + 2, self.wish, self.tries + 1).press(5)
-
-
-_PRESSED: dict[Any, Agent] = {}
 
 
 @dataclass(frozen=True)
@@ -374,18 +382,28 @@ def planned(form: Form, slot: int, seen: reading.Seen) -> Plan:
     return replace(plan, steps=tuple(steps))
 
 
+def _agent(tools: Tools) -> Agent:
+    """Whose press this is: the real submit passes its tools along, and they belong to one process."""
+    agent = tools.clock.process.agent  # type: ignore[attr-defined]
+    assert agent is not None
+    return agent  # type: ignore[no-any-return]
+
+
+_fingerprint = lru_cache(maxsize=20_000)(documents.fingerprint)
+
+
 @contextmanager
 def quick() -> Iterator[None]:
     """What is pure and slow - filling a form, printing documents - is worked out once; the gates stay real."""
 
     def draft(tools: Tools, *given: Any) -> Draft:
-        return replace(_PRESSED[tools.runs].form.draft, seen=reading.look(tools, scene().place))
+        return replace(_agent(tools).form.draft, seen=reading.look(tools, scene().place))
 
     def judge(tools: Tools, session: Any, filled: Draft, run_id: str) -> tuple[None, Plan]:
-        one = _PRESSED.pop(tools.runs)
+        one = _agent(tools)
         return None, planned(one.form, one.slot, filled.seen)
 
-    texts = {id(form.draft.scope): form.texts for form in scene().forms.values()}
+    scene()
     old = {
         (flow, "draft"): draft, (flow, "judge"): judge,
         (flow, "_proved_failure"): lambda *given: View("failed", {}, 422),
@@ -394,8 +412,10 @@ def quick() -> Iterator[None]:
             form.texts for form in scene().forms.values() if form.draft.scope.given().get("form") is value.get("form")
         ),
         (reading, "facts"): known,
+        (reading, "selection"): lru_cache(reading.selection),
+        (documents, "payload_selection"): lru_cache(documents.payload_selection),
+        **{(module, "fingerprint"): _fingerprint for module in (flow, reconcile, settling)},
     }  # fmt: skip
-    del texts
     kept = {place: getattr(*place) for place in old}
     for (module, name), new in old.items():
         setattr(module, name, new)
@@ -415,33 +435,35 @@ class Person:
     visits: int = 0
 
     def come(self, seconds: float) -> None:
-        if self.visits < 8:
+        if self.visits < 60:
             self.world.hub.spawn(seconds, self._decide)
 
     def _decide(self) -> None:
+        """Comes back until the run is closed: what is open in the evening was not decided."""
         self.visits += 1
-        world, process = self.world, Process(self.world, "person")
-        process.by_hand = True
-        row = world.runs.rows[self.run_id]
-        doubtful = [one for one in row.steps if one.state is StepState.REVIEW]
-        if not row.run.open or not doubtful:
+        world, row = self.world, self.world.runs.rows[self.run_id]
+        if not row.run.open:
             return
-        how = self._choice(row.shown(), doubtful[0].position)
-        world.trace(f"person: decides {how}")
+        doubtful = [one for one in row.steps if one.state is StepState.REVIEW]
+        if doubtful:
+            self._resolve(Process(world, "person"), self._choice(row.shown(), doubtful[0].position))
+        self.come(900)
+
+    def _resolve(self, process: Process, how: str) -> None:
+        process.by_hand = True
+        self.world.trace(f"person: decides {how}")
         try:
             resolve(process.tools, scene().session.agent, self.run_id, how, "looked in Shopify")
-            world.counts["decided by a person"] += 1
-            world.need_work()
-            if row.run.open:
-                self.come(900)
+            self.world.counts["decided by a person"] += 1
         except (OrderActionsError, DatabaseDown) as error:
-            world.trace(f"person: {error}")
-            self.come(900)
+            self.world.trace(f"person: {type(error).__name__} {error}")
         except Killed:
-            self.come(900)
+            self.world.counts["crashes"] += 1
 
     def _choice(self, run: Run, position: int) -> str:
         step, books = run.steps[position], self.world.shop.books
+        if step.receipt is not None and not any(one.counts for one in mine(step, books)):
+            return NOT_DONE  # recorded, and the money did not go: it is paid in another way
         if traces(step, books):
             made = [one for one in books.refunds if step.marker in one.note]
             if step.root == "orderCancel":
@@ -450,10 +472,3 @@ class Person:
         young = step.first_sent_at and (self.world.hub.moment() - step.first_sent_at).total_seconds() < 22 * 3600
         still = step.receipt is None and not any(one.by == "human" for one in books.refunds) and not books.cancelled
         return AGAIN if young and still and self.world.rng.random() < 0.5 else NOT_DONE
-
-
-def digest(seed: int) -> str:
-    return hashlib.sha256(str(seed).encode()).hexdigest()[:8]
-
-
-assert START.tzinfo is not None
