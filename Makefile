@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint types layers check unit bench screenshot prove clean
+.PHONY: demo test lint types layers check unit simulate bench screenshot prove clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/order-actions demo --port $(PORT) $(if $(NO_OPEN),--no-open)
@@ -26,6 +26,10 @@ check: $(VENV)/.test
 
 unit: $(VENV)/.test
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+# RUNS=2000 SEED=1 JOBS=1 KEYS=honoured|ignored; RUNS=1 tells the story of one seed.
+simulate: $(VENV)/.test
+	@RUNS=$(or $(RUNS),2000) SEED=$(or $(SEED),1) JOBS=$(or $(JOBS),1) KEYS=$(or $(KEYS),honoured) $(BIN)/python -m tests.proofs.sim
 
 bench: $(VENV)/.test
 	$(BIN)/python -m bench

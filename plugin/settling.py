@@ -11,7 +11,7 @@ from plugin.expr import ExprError, Expression, Scope
 from plugin.operations import OPERATIONS, Moves
 from plugin.ports import Tools
 from plugin.reading import Seen, keep, look
-from plugin.reconcile import same_world
+from plugin.reconcile import RESEND_WITHIN, same_world
 from plugin.shapes import Action, OrderFacts, Place, Poll, RefundSeen, Run, Step, StepSpec, StepState
 from plugin.telling import refusal, results, run_scope
 from plugin.verdicts import UserError
@@ -20,6 +20,7 @@ SETTLE_TIME = 420.0
 LOOK_AGAIN = 1.0  # seconds an order just seen need not be read again
 NOT_PAID = "The refund is recorded in Shopify, but the payment provider did not pay it back."
 OTHER_MONEY = "Shopify paid back another amount than was asked for. Compare the order in Shopify with this run."
+NEVER_ENDED = "Shopify accepted the cancel, but has not cancelled the order. Look at the order in Shopify."
 CHANGED = "Shopify says this failed, but the order changed meanwhile. Look at the order in Shopify."
 
 
@@ -99,8 +100,16 @@ def _follow_job(work: Work, step: Step, spec: StepSpec, poll: Poll) -> bool:
                 work.record(step, StepState.CONFIRMED, receipt=kept | seen_of(work, step, kept, seen))
                 return True
         if tools.clock.now().timestamp() + poll.every > until:
+            _too_long(work, step)
             return False
         tools.clock.sleep(poll.every)
+
+
+def _too_long(work: Work, step: Step) -> None:
+    """A job that never ends, or whose end nobody tells, must not keep a run open without a person."""
+    sent = step.last_sent_at
+    if sent and (work.tools.clock.now() - sent).total_seconds() > RESEND_WITHIN:
+        work.record(step, StepState.REVIEW, error=NEVER_ENDED)
 
 
 def _job(work: Work, step: Step, poll: Poll) -> Any:

@@ -17,6 +17,7 @@ from plugin.stores.database import open_database
 from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
 from plugin.stores.tables import metadata
+from tests.proofs.sim.runs import MemoryRuns
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KEYS = Keys("0123456789abcdef0123456789abcdef")
@@ -46,9 +47,10 @@ def engine(database: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.fixture
-def runs(engine: Engine) -> SqlRuns:
-    return SqlRuns(engine, KEYS.box())
+@pytest.fixture(params=["database", "memory"])
+def runs(engine: Engine, request: pytest.FixtureRequest) -> SqlRuns | MemoryRuns:
+    """The memory is what the simulation stands on."""
+    return SqlRuns(engine, KEYS.box()) if request.param == "database" else MemoryRuns()
 
 
 @pytest.fixture

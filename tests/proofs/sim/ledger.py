@@ -62,7 +62,9 @@ _SHOWN: dict[Books, Mapping[str, Any]] = {}
 _KNOWN: dict[int, OrderFacts] = {}
 _NUMBERS = count()
 _TRANSACTIONS = next(
-    sent_key(one) for one in selection("transactions(first: 20) { nodes { id } }").selections if isinstance(one, FieldNode)
+    sent_key(one)
+    for one in selection("transactions(first: 20) { nodes { id } }").selections
+    if isinstance(one, FieldNode)
 )
 
 

@@ -98,8 +98,8 @@ def there(step: Step, books: Books) -> bool:
         return False
     told = {one["id"] for one in (step.receipt or {}).get("$refunds", [])}
     paid = [one for one in books.refunds if one.id in told and one.status == "SUCCESS"]
-    if (step.receipt or {}).get("$by_person"):  # a person said which refund it is: told with its real amount
-        return len(paid) == len(told) == 1
+    if (step.receipt or {}).get("$accepted"):  # a person said that it is this: told with its real amount
+        return len(paid) == len(told)
     own = step.root == "orderCancel" or [one.id for one in mine(step, books)] == [one.id for one in paid]
     return bool(own and sum(one.cents for one in paid) == int(step.moves.amount * 100))
 

@@ -9,7 +9,7 @@ from typing import Any
 from plugin.errors import LookAgain, WaitForRun
 from plugin.money import Money
 from plugin.ports import LostLease, NewRun
-from plugin.shapes import Note, OrderRow, Place, Run, Step, StepState
+from plugin.shapes import Note, OrderRow, Place, Resolution, Run, Step, StepState
 
 
 @dataclass
@@ -128,6 +128,10 @@ class MemoryRuns:
         old = row.steps[step.position]
         kept = old.receipt if receipt is None else json.loads(json.dumps(receipt))
         row.steps[step.position] = replace(old, state=state, receipt=kept, error=error, error_field=error_field)
+
+    def resolve(self, resolution: Resolution, epoch: int) -> None:
+        row = self.held(resolution.run_id, epoch)
+        row.run = replace(row.run, resolutions=(*row.run.resolutions, resolution))
 
     def close(self, run_id: str, epoch: int, outcome: Mapping[str, Any], note: Note | None, now: datetime) -> None:
         row = self.held(run_id, epoch)

@@ -154,9 +154,7 @@ class Shop:
         made = Refund(self.new_id("Refund"), note, cents, "PENDING" if slow else "SUCCESS", by)
         if slow:
             end = "FAILURE" if self.rng.random() < self.rules.money_fails else "SUCCESS"
-            self.hub.after(
-                self.rng.choice((2, 60, 3600, 40000)), lambda: self.put(self.books.settled(made.id, end))
-            )
+            self.hub.after(self.rng.choice((2, 60, 3600, 40000)), lambda: self.put(self.books.settled(made.id, end)))
         return made
 
     def _cancel(self, given: Mapping[str, Any]) -> dict[str, Any]:

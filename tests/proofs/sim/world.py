@@ -16,6 +16,7 @@ from plugin.flow import View
 from plugin.plan import money_moved
 from plugin.ports import Reply, Tools
 from plugin.review import AGAIN, NOT_DONE, resolve
+from plugin.review import DONE as DONE_SO
 from plugin.shapes import Note, Plan, Run, StepState
 from plugin.tokens import FormClaims
 from tests.proofs.sim.clock import DAY, Hub, Killed
@@ -46,16 +47,22 @@ class Weather:
 
 STORM = 8 * 3600.0
 CALM = Weather(0.0, 0.0, 0.0, 0.0, 0.0)
-WEATHERS = (CALM, Weather(0.5, 0.0, 0.0, 0.0, 0.1), Weather(0.5, 0.02, 0.01, 0.02, 0.1), Weather(0.8, 0.05, 0.03, 0.05, 0.3))
+WEATHERS = (
+    CALM, Weather(0.5, 0.0, 0.0, 0.0, 0.1), Weather(0.5, 0.02, 0.01, 0.02, 0.1), Weather(0.8, 0.05, 0.03, 0.05, 0.3),
+)  # fmt: skip
 
 
 class World:
     """`plant` may replace sockets and rules; the code under test sees `tools` only."""
 
-    def __init__(self, seed: int, *, keys: bool = True, lag: float | None = None, tracing: bool = False) -> None:
+    def __init__(
+        self, seed: int, *, keys: bool = True, lag: float | None = None, settle: int = 420, tracing: bool = False
+    ) -> None:
         self.rng, self.hub = Random(seed), Hub()
         self.tracing, self.counts = tracing, Counter[str]()
-        self.keys = keys
+        self.keys, self.store = keys, scene().store
+        if settle != 420:
+            self.store = replace(self.store, settings={**self.store.settings, "settle_time": settle})
         rng = self.rng
         self.weather = rng.choice(WEATHERS)
         rules = Rules(
@@ -246,7 +253,7 @@ class Line:
         self.process = process
 
     def stores(self) -> list[Any]:
-        return [scene().store]
+        return [self.process.world.store]
 
     def read(self, store: str, document: str, given: Mapping[str, Any]) -> dict[str, Any]:
         process, world = self.process, self.process.world
@@ -280,7 +287,7 @@ class Line:
         world.trace(f"{process.name}: sends {variables(body)}; {fault.reply or 'answered'}, behind it {behind}")
         world.hub.sleep(seconds / 2)
         answer = fault.reply
-        if behind == DONE or behind == TWICE:
+        if behind in (DONE, TWICE):
             own = shop.execute(body)
             answer = answer or own
         if behind == TWICE:
@@ -464,11 +471,10 @@ class Person:
         step, books = run.steps[position], self.world.shop.books
         if step.receipt is not None and not any(one.counts for one in mine(step, books)):
             return NOT_DONE  # recorded, and the money did not go: it is paid in another way
+        made = [one for one in mine(step, books) if one.counts]
         if traces(step, books):
-            made = [one for one in books.refunds if step.marker in one.note]
-            if step.root == "orderCancel":
-                made = [one for one in books.refunds if one.by not in (None, "human")]
-            return made[0].id if made else NOT_DONE
+            accepted = "$refunds" in (step.receipt or {}) or step.root != "orderCancel"
+            return made[0].id.rsplit("/", 1)[-1] if accepted and made else DONE_SO
         young = step.first_sent_at and (self.world.hub.moment() - step.first_sent_at).total_seconds() < 22 * 3600
         still = step.receipt is None and not any(one.by == "human" for one in books.refunds) and not books.cancelled
         return AGAIN if young and still and self.world.rng.random() < 0.5 else NOT_DONE
