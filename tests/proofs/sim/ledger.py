@@ -113,5 +113,5 @@ def _refund(one: Refund) -> dict[str, Any]:
         "id": one.id,
         "note": one.note,
         "totalRefundedSet": bag(one.cents),
-        _TRANSACTIONS: {"nodes": [{"id": f"{one.id}/t", "status": one.status}]},
+        _TRANSACTIONS: {"nodes": [{"id": f"{one.id}/t", "status": one.status}] if one.cents else []},
     }

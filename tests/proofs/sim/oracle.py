@@ -115,7 +115,7 @@ def foreign(run: Run, seen: Books) -> bool:
     """Whether the order, as it was read, showed a refund or a cancel that is neither ours nor of before."""
     before = set(run.facts["refunds"])
     own = {one.id for step in run.steps for one in mine(step, seen)}
-    if {one.id for one in seen.refunds} - before - own:
+    if {one.id for one in seen.refunds if one.cents} - before - own:
         return True
     was = run.facts["fingerprint"]["cancelled"]
     return bool(seen.cancelled and not was and not any(step.marker in (seen.staff_note or "") for step in run.steps))

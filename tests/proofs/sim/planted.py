@@ -13,8 +13,8 @@ from plugin.reconcile import Kind as Next
 from plugin.settling import Work
 from plugin.shapes import OrderFacts, Run, Step, StepSpec, StepState
 from tests.proofs.sim.oracle import DOUBLE, LOST
+from tests.proofs.sim.process import Line
 from tests.proofs.sim.runs import MemoryRuns, Row
-from tests.proofs.sim.world import Line
 
 TWICE = "stands in two refunds"
 _advance, _send, _decide, _step = runtime.advance, Line.send, runtime.decide, runtime._send

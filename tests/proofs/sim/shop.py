@@ -194,7 +194,8 @@ class Shop:
 
     def cancel(self, staff_note: str, with_refund: bool, by: str) -> None:
         rest, books = PAID - self.books.refunded, self.books
-        made = (self._paid(rest, "Order canceled", by),) if with_refund and rest else ()
+        restocked = Refund(self.new_id("Refund"), "Order canceled", 0, "SUCCESS", by)
+        made = (self._paid(rest, "Order canceled", by) if with_refund and rest else restocked,)
         left = tuple((refundable, 0) for refundable, _ in books.left)
         moment = self.hub.moment().strftime("2026-11-23T12:00:00Z")
         self.put(Books((*books.refunds, *made), moment, staff_note, left))
