@@ -7,7 +7,7 @@ WORKERS ?= 2
 
 MONEY := $(addprefix tests/test_,$(addsuffix .py,money verdicts outcomes reconcile runtime stores))
 
-.PHONY: demo test lint types layers check unit coverage bench screenshot prove clean
+.PHONY: demo test lint types layers check unit coverage simulate bench screenshot prove clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/order-actions demo --port $(PORT) $(if $(NO_OPEN),--no-open)
@@ -33,6 +33,10 @@ unit: $(VENV)/.test
 coverage: $(VENV)/.test
 	$(BIN)/coverage run -m pytest -q $(MONEY)
 	$(BIN)/coverage report
+
+# RUNS=2000 SEED=1 JOBS=1 KEYS=honoured|ignored; RUNS=1 tells the story of one seed.
+simulate: $(VENV)/.test
+	@RUNS=$(or $(RUNS),2000) SEED=$(or $(SEED),1) JOBS=$(or $(JOBS),1) KEYS=$(or $(KEYS),honoured) $(BIN)/python -m tests.proofs.sim
 
 bench: $(VENV)/.test
 	$(BIN)/python -m bench

@@ -64,9 +64,14 @@ def _found(step: Step, order: OrderFacts) -> Decision | None:
 
 
 def same_world(run: Run, step: Step, order: OrderFacts) -> bool:
-    """Whether refunds, totals and the cancel are what they were; a later step starts from its forerunner's end."""
+    """Whether refunds, totals and the cancel are what they were. For a later step: whether nobody else paid
+    anything back since the run began, however the order looked when the earlier steps ended."""
     after = fingerprint(order)
     if step.position == 0:
         return bool(run.facts["fingerprint"] == after)
+    earlier = [one for each in run.steps[: step.position] for one in (each.receipt or {}).get("$refunds", [])]
+    known = {*run.facts["refunds"], *(one["id"] for one in earlier)}
+    if any(one.id not in known and one.refunded > 0 for one in order.refunds):  # a restock alone is one of nothing
+        return False
     before = (run.steps[step.position - 1].receipt or {}).get("$fingerprint", run.facts["fingerprint"])
-    return all(before[key] == after[key] for key in ("refunds", "refunded", "net"))
+    return all(before[key] == after[key] for key in ("refunded", "net"))

@@ -161,7 +161,7 @@ def _done(work: Work, step: Step, seen: Seen, how: str) -> None:
 def choices(work: Work, step: Step, order: OrderFacts) -> list[Choice]:
     """Everything a person could decide about the step, in the order it is offered."""
     waits = _waits(work, step)
-    cancel = OPERATIONS[step.root].moves is Moves.NET_PAYMENT and step.receipt is None
+    cancel = OPERATIONS[step.root].moves is Moves.NET_PAYMENT and "$refunds" not in (step.receipt or {})
     same = [_same_cancel(work, step, order, waits)] if cancel else _same_refunds(work, step, order, waits)
     return [_again(work, step, order, waits), *same, _not_done(work, step, order, waits)]
 

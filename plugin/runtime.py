@@ -19,6 +19,7 @@ from plugin.verdicts import Kind, Verdict, judge
 
 LEASE_SECONDS = 90.0
 THROTTLE_TRIES = 4
+OVERSLEPT = 20.0  # seconds between the commit and the socket after which nothing is sent
 FIRST_SEND_WITHIN = 600.0  # seconds after which an intent that was never sent is given up
 UNREACHED = "Shopify could not be reached. Nothing was sent; try again in a minute."
 TOO_BUSY = "Shopify is too busy just now. Nothing was done; try again in a minute."
@@ -118,8 +119,10 @@ def _send(work: Work, step: Step, spec: StepSpec, looked: bool) -> bool:
 
 def _once(work: Work, step: Step, attempt: int) -> Verdict:
     """Commit that the bytes are about to go, send them, judge the answer."""
-    tools = work.tools
-    tools.runs.sending(step, work.epoch, tools.clock.now())
+    tools, begun = work.tools, work.tools.clock.now()
+    tools.runs.sending(step, work.epoch, begun)
+    if not 0 <= (tools.clock.now() - begun).total_seconds() < OVERSLEPT:
+        raise LostLease(work.run.id)  # this process slept: others may have given the call up meanwhile
     tell("step.sent", work.run, step=step.name, attempt=attempt)
     verdict = judge(tools.commerce.send(work.run.place.store, step.body), step.root)
     tell("step.verdict", work.run, step=step.name, attempt=attempt, verdict=verdict.kind.name.lower())

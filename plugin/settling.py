@@ -9,11 +9,10 @@ from plugin.documents import fingerprint
 from plugin.errors import OrderActionsError
 from plugin.expr import ExprError, Expression, Scope
 from plugin.logs import tell
-from plugin.money import total
 from plugin.operations import OPERATIONS, Moves
 from plugin.ports import Tools
 from plugin.reading import Seen, keep, look
-from plugin.reconcile import same_world
+from plugin.reconcile import CANCELLED_BY_OTHERS, RESEND_WITHIN, same_world
 from plugin.shapes import Action, OrderFacts, Place, Poll, RefundSeen, Run, Step, StepSpec, StepState
 from plugin.telling import refusal, results, run_scope
 from plugin.verdicts import UserError
@@ -22,6 +21,7 @@ SETTLE_TIME = 420.0
 LOOK_AGAIN = 1.0  # seconds an order just seen need not be read again
 NOT_PAID = "The refund is recorded in Shopify, but the payment provider did not pay it back."
 OTHER_MONEY = "Shopify paid back another amount than was asked for. Compare the order in Shopify with this run."
+NEVER_ENDED = "Shopify accepted the cancel, but has not cancelled the order. Look at the order in Shopify."
 CHANGED = "Shopify says this failed, but the order changed meanwhile. Look at the order in Shopify."
 
 
@@ -80,8 +80,6 @@ def _refunds_of(run: Run, step: Step, kept: Mapping[str, Any], facts: OrderFacts
         return []
     before = set(run.facts["refunds"])
     new = [one for one in facts.refunds if one.id not in before and one.refunded > 0]
-    if total([one.refunded for one in new], step.moves.currency) == step.moves:
-        return new
     exact = [one for one in new if one.refunded == step.moves]
     return exact if len(exact) == 1 else new  # somebody else refunded meanwhile
 
@@ -100,18 +98,29 @@ def _follow_job(work: Work, step: Step, spec: StepSpec, poll: Poll) -> bool:
             return _job_failed(work, step, spec, node)
         if node and node["status"] == "SUCCEEDED" and node["order"]:
             seen = keep(tools, place, node["order"], asked_at)
+            if not node.get("told") and step.marker not in (seen.facts.staff_note or "") and seen.facts.cancelled_at:
+                work.record(step, StepState.REVIEW, error=CANCELLED_BY_OTHERS)
+                return False
             if _holds(spec.settled_when, work, seen):
                 kept = {**(step.receipt or {}), "$job": "SUCCEEDED"}
                 work.record(step, StepState.CONFIRMED, receipt=kept | seen_of(work, step, kept, seen))
                 return True
         if tools.clock.now().timestamp() + poll.every > until:
+            _too_long(work, step)
             return False
         tools.clock.sleep(poll.every)
 
 
+def _too_long(work: Work, step: Step) -> None:
+    """A job that never ends, or whose end nobody tells, must not keep a run open without a person."""
+    sent = step.last_sent_at
+    if sent and (work.tools.clock.now() - sent).total_seconds() > RESEND_WITHIN:
+        work.record(step, StepState.REVIEW, error=NEVER_ENDED)
+
+
 def _job(work: Work, step: Step, poll: Poll) -> Any:
     """The job's result. Where there is no id (`jobResult` is nullable), or the job is gone after the time
-    to wait, the order itself is read, and `settled_when` decides."""
+    to wait, the order itself is read: a cancel with our reference in its staff note is ours, any other is not."""
     tools, place = work.tools, work.run.place
     assert work.action is not None
     try:
@@ -120,8 +129,10 @@ def _job(work: Work, step: Step, poll: Poll) -> Any:
     except ExprError:
         node = None
     sent = step.last_sent_at
-    if node is not None or (sent and (tools.clock.now() - sent).total_seconds() < poll.limit):
-        return node
+    if node is not None:
+        return {**node, "told": True}
+    if sent and (tools.clock.now() - sent).total_seconds() < poll.limit:
+        return None
     data = tools.commerce.read(place.store, tools.query.document(), {"orderId": place.gid})
     return {"status": "SUCCEEDED", "order": data["snapshot"]}
 
@@ -176,7 +187,8 @@ def _follow_money(work: Work, step: Step) -> bool:
     if not _all_paid(refunds):
         work.record(step, StepState.CONFIRMED, receipt=kept)
         return False
-    if "$accepted" not in kept and total([one["amount"] for one in refunds], step.moves.currency) != step.moves:
+    as_asked = len(refunds) == 1 and refunds[0]["amount"] == step.moves
+    if not as_asked and "$accepted" not in kept:
         work.record(step, StepState.REVIEW, receipt=kept, error=OTHER_MONEY)
         return False
     work.record(step, StepState.SETTLED, receipt=kept)

@@ -9,7 +9,7 @@ import pytest
 from plugin.documents import fingerprint
 from plugin.errors import LookAgain, NotAllowed, NothingHere
 from plugin.money import Money
-from plugin.reconcile import MOVED_BY_OTHERS, TOO_LONG, TWICE, Kind, decide
+from plugin.reconcile import MOVED_BY_OTHERS, TOO_LONG, TWICE, Kind, decide, same_world
 from plugin.review import resolve
 from plugin.runtime import carry_out
 from plugin.shapes import OrderFacts, Place, RefundSeen, Run, Step, StepState
@@ -55,6 +55,15 @@ def test_what_is_decided(order: OrderFacts, since: int, kind: Kind, why: str) ->
 def test_the_settle_time_counts_from_the_last_send() -> None:
     step = replace(STEP, first_sent_at=NOW - timedelta(seconds=500), last_sent_at=NOW - timedelta(seconds=10))
     assert decide(RUN, step, ORDER, NOW, 420).kind is Kind.WAIT
+
+
+def test_a_second_step_is_not_sent_over_a_refund_made_before_the_first_one_ended() -> None:
+    by_hand = replace(ORDER, refunds=(replace(OURS, note="by hand"),), refunded=FIVE, net_presentment=ZERO)
+    first = replace(STEP, receipt={"$refunds": [], "$fingerprint": fingerprint(by_hand)})
+    second = replace(STEP, position=1)
+    run = replace(RUN, facts={**RUN.facts, "refunds": []}, steps=(first, second))
+    assert not same_world(run, second, by_hand)
+    assert same_world(replace(run, steps=(replace(first, receipt={}), second)), second, ORDER)
 
 
 def in_doubt(shop: World, number: int, action: str, fault: str, **changes: object) -> str:

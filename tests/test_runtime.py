@@ -3,6 +3,9 @@
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from plugin import flow
 from plugin.drafts import draft, judge
 from plugin.errors import ActInShopify, NothingHere
 from plugin.runtime import MOVED, NEVER_SENT, carry_out
-from plugin.settling import CHANGED, _all_paid
+from plugin.settling import CHANGED, NEVER_ENDED, OTHER_MONEY, _all_paid
 from plugin.shapes import Customer, Place, Run, StepState
 from plugin.sync import carry_on, import_legacy
 from plugin.tokens import new_run_id
@@ -49,6 +52,15 @@ def told(run: Run) -> Mapping[str, Any]:
     return run.outcome
 
 
+class Later:
+    """A clock three hours on."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(hours=3)
+
+    def sleep(self, seconds: float) -> None: ...
+
+
 def test_a_run_left_as_intent_is_finished_while_the_order_stands_still(shop: World) -> None:
     run = carry_out(shop.tools, committed(shop, 1001, lines=["1", "0"]).id, 0.0)
     assert (run.open, told(run)["state"]) == (False, "done")
@@ -64,17 +76,7 @@ def test_a_run_left_as_intent_is_given_up_when_the_order_moved(shop: World) -> N
 
 
 def test_a_run_left_as_intent_for_long_is_given_up(shop: World) -> None:
-    class Later:
-        def now(self) -> Any:
-            from datetime import UTC, datetime, timedelta
-
-            return datetime.now(UTC) + timedelta(hours=3)
-
-        def sleep(self, seconds: float) -> None: ...
-
     run = committed(shop, 1001, lines=["1", "0"])
-    from dataclasses import replace
-
     run = carry_out(replace(shop.tools, clock=Later()), run.id, 0.0)
     assert (told(run)["text"], shop.ledger(1001)["refunds"]) == (NEVER_SENT, [])
 
@@ -108,6 +110,24 @@ def test_a_second_step_that_had_to_wait_is_made_once(shop: World) -> None:
     waiting = outcome(shop.submit(1001, CANCEL, view))
     run = carry_out(shop.tools, waiting["follow_url"].rsplit("/", 1)[-1], 0.0)
     assert (told(run)["state"], shop.ledger(1001)["refunded"]) == ("done", 10)
+
+
+def test_a_cancel_that_was_accepted_and_never_ends_goes_to_a_person(tmp_path: Path) -> None:
+    with world(tmp_path, cancel_delay=3600.0) as shop:
+        done = outcome(shop.act(1001, CANCEL))
+        run_id = done["follow_url"].rsplit("/", 1)[-1]
+        run = carry_out(replace(shop.tools, clock=Later()), run_id, 0.0)
+        assert (run.open, run.steps[0].state, run.steps[0].error) == (True, StepState.REVIEW, NEVER_ENDED)
+
+
+def test_two_refunds_that_add_up_to_a_cancels_amount_are_not_taken_for_its_own(tmp_path: Path) -> None:
+    with world(tmp_path, cancel_delay=3.0) as shop:
+        done = outcome(shop.act(1001, CANCEL))
+        shop.in_admin(1001, "refund", amount="5.00", note="by hand")
+        time.sleep(1)
+        run = carry_out(shop.tools, done["follow_url"].rsplit("/", 1)[-1], 2.0)
+        assert (run.open, run.steps[0].state, run.steps[0].error) == (True, StepState.REVIEW, OTHER_MONEY)
+        assert shop.ledger(1001)["refunded"] == Decimal("67.5")
 
 
 def test_a_failed_cancel_on_an_order_that_moved_goes_to_a_person(tmp_path: Path) -> None:
@@ -156,8 +176,6 @@ def test_the_form_of_a_legacy_order_stays_shut(shop: World) -> None:
 
 
 def test_an_action_that_lost_its_step_goes_to_a_person(shop: World) -> None:
-    from dataclasses import replace
-
     run = committed(shop, 1001, lines=["1", "0"])
     bundle = replace(shop.tools.bundle, actions={})
     run = carry_out(replace(shop.tools, bundle=bundle), run.id, 0.0)

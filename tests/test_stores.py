@@ -18,6 +18,7 @@ from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
 from plugin.stores.tables import metadata
 from plugin.stores.watch import SqlWatch
+from tests.proofs.sim.runs import MemoryRuns
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KEYS = Keys("0123456789abcdef0123456789abcdef")
@@ -50,13 +51,14 @@ def stored(engine: Engine) -> str:
 
 
 @pytest.fixture
-def runs(engine: Engine) -> SqlRuns:
-    return SqlRuns(engine, KEYS.box())
-
-
-@pytest.fixture
 def watch(engine: Engine) -> SqlWatch:
     return SqlWatch(engine)
+
+
+@pytest.fixture(params=["database", "memory"])
+def runs(engine: Engine, request: pytest.FixtureRequest) -> SqlRuns | MemoryRuns:
+    """The memory is what the simulation stands on."""
+    return SqlRuns(engine, KEYS.box()) if request.param == "database" else MemoryRuns()
 
 
 @pytest.fixture
@@ -210,7 +212,8 @@ class TestRuns:
 
 
 class TestWatch:
-    def test_a_doubt_raises_its_alarm_once_and_is_lifted_once(self, runs: SqlRuns, watch: SqlWatch) -> None:
+    def test_a_doubt_raises_its_alarm_once_and_is_lifted_once(self, engine: Engine, watch: SqlWatch) -> None:
+        runs = SqlRuns(engine, KEYS.box())
         step = runs.begin(new(), NOW).steps[0]
         epoch = runs.claim(RUN, "w", NOW, 60)
         assert epoch is not None
@@ -227,8 +230,9 @@ class TestWatch:
         assert ([one.id for one in watch.alarms(active=True)], watch.alarms(active=False)[0]) == ([2], lifted)
         assert watch.raise_once(AlarmKind.DOUBT, doubt, "text", NOW) is None
 
-    def test_the_figures_are_those_of_the_tables(self, runs: SqlRuns, watch: SqlWatch) -> None:
+    def test_the_figures_are_those_of_the_tables(self, engine: Engine, watch: SqlWatch) -> None:
         assert watch.problems() == []
+        runs = SqlRuns(engine, KEYS.box())
         runs.begin(new(), NOW)
         assert watch.figures(NOW)["open_runs"][("intent",)] == 1
         epoch = runs.claim(RUN, "w", NOW, 60)
