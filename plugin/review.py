@@ -217,7 +217,7 @@ def _same_refunds(work: Work, step: Step, order: OrderFacts, waits: str | None) 
         amount = one.refunded
         effect = f"Sends nothing. The run ends as done with refund {_number(one)} of {amount.show()}"
         known = step.marker in one.note or step.receipt is not None
-        blocked = UNPAID if _failed(step) else None if known else waits
+        blocked = UNPAID if {"FAILURE", "ERROR"} & set(one.statuses) else None if known else waits
         title = f"It is this refund: {amount.show()}, number {_number(one)}"
         rows.append(Choice(_number(one), title, f"{effect}{_asked(step, amount)}.", blocked))
     return rows or [Choice(REFUND, "It is this refund", "", NO_REFUND)]
@@ -228,7 +228,7 @@ def _may_be(work: Work, step: Step, order: OrderFacts) -> list[RefundSeen]:
     marked = [one for one in order.refunds if step.marker in one.note]
     if marked:
         return marked
-    if step.receipt is not None:
+    if step.receipt is not None and OPERATIONS[step.root].moves is not Moves.NET_PAYMENT:
         own = {one["id"] for one in decode(step.receipt.get("$refunds", []))}
         return [one for one in order.refunds if one.id in own]
     rest = replace(work.run, steps=tuple(one for one in work.run.steps if one.position != step.position))
