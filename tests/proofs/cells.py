@@ -54,6 +54,10 @@ class Story:
     meanwhile: str | None = None  # a person refunds so much while the first answer is missing
     decides: bool = False
     webhook: bool = False
+    moves: str = ""  # when that is not the wish
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "moves", self.moves or self.wish)
 
 
 SHIRT = {"lines": ["1", "0"]}
@@ -64,9 +68,9 @@ STORIES = (
     Story("cancel, then refund less", 1001, CANCEL, "10", {"payments": ["10.00"], "decision": "cancel"}),
     Story("refund sent again", 1001, REFUND, "25", SHIRT, ("timeout, not done",)),
     Story("cancel sent again", 1001, CANCEL, "67.5", {}, ("timeout, not done",)),
-    Story("refund refused", 1001, REFUND, "25", SHIRT, ("user errors",)),
+    Story("refund refused", 1001, REFUND, "25", SHIRT, ("user errors",), moves="0"),
     Story("a person sends again", 1001, REFUND, "25", SHIRT, ("timeout, not done",), "5.00", decides=True),
-    Story("webhook", 1001, REFUND, "25", SHIRT, webhook=True),
+    Story("webhook", 1001, REFUND, "25", SHIRT, webhook=True, moves="0"),
 )
 
 

@@ -31,7 +31,7 @@ from tests.world import BASE, CANCEL, DOMAIN, REFUND, SECRET
 
 WAIT = 60.0
 # The points that the life of a refund, a cancel and their notes come to; the others are read in doubt only.
-DOUBT = ("LISTED", "WEBHOOK", "REVIEW", "REFUSED", "DOUBT", "RESEND")
+DOUBT = ("LISTED", "WEBHOOK", "REVIEW", "DECISION", "REFUSED", "DOUBT", "RESEND")
 DEADLY = [one for one in Point if not one.name.startswith(DOUBT)]
 ORDER = 1001
 WISH = {REFUND: Decimal(25), CANCEL: Decimal("67.5")}

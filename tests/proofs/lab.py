@@ -115,12 +115,17 @@ class Lab:
             self.empty()
             session, place = self.session(story.number), Place(DOMAIN, str(BASE + story.number))
             opened = flow.open_form(self.tools, self.tokens, session, place, story.action)
-            raw = typed(opened)
-            for name, value in story.changes.items():
-                raw[name] = dict(zip(raw[name], value, strict=False)) if isinstance(value, list) else value
+            raw = _filled(typed(opened), story)
             token = opened.context["form"]["token"]
             shown = flow.preview(self.tools, self.tokens, session, place, story.action, raw, token)
+            raw = _filled(typed(shown), story)
             self.forms[story.name] = raw, shown.context["form"]["token"]
         return self.forms[story.name]
 
 
+def _filled(raw: dict[str, Any], story: Story) -> dict[str, Any]:
+    """The form on the screen with what the agent types into it."""
+    changed = dict(story.changes)
+    for name, value in changed.items():
+        raw[name] = dict(zip(raw[name], value, strict=False)) if isinstance(value, list) else value
+    return raw
