@@ -53,6 +53,8 @@ class Play:
         self.struck = False
         self.full_until = 0.0
         self.told: list[Told] = []
+        self.held: Run | None = None
+        self.wrong: list[str] = []
         self.by_hand = Decimal(0)
 
     def run(self) -> None:
@@ -126,7 +128,16 @@ class Play:
             sync.carry_on(other, looked)
             sync.deliver_notes(other)
             self.lab.shop.pass_by(5)
+        for run in other.runs.open_runs():
+            if other.runs.claim(run.id, "other", other.clock.now(), 90) is not None:
+                self.held = other.runs.run(run.id)
         points.hook = hook
+
+    def _woke_up(self) -> None:
+        """While the other worker held the run, whoever woke up late must not have written into it."""
+        held, self.held = self.held, None
+        if held is not None and self.lab.tools.runs.run(held.id) != held:
+            self.wrong.append("a worker that had lost its lease wrote")
 
     # ------------------------------------------------------------ what people and workers do
 
@@ -134,11 +145,13 @@ class Play:
         """One request: what comes back is what the agent is told, and a death is followed by a restart."""
         try:
             view = act()
+            self._woke_up()
         except Died:
             self.lab.restart()
             self.told.append(self._order_says())
             return
         except Exception as error:  # noqa: BLE001 - the door's own translation is what is looked at
+            self._woke_up()
             self.told.append(Told(str(error) if isinstance(error, OrderActionsError) else UNFORESEEN))
             return
         if view is not None:
@@ -206,6 +219,7 @@ class Play:
             self.lab.shop.pass_by(pause)
             try:
                 sync.carry_on(self.lab.tools, looked)
+                self._woke_up()
                 sync.deliver_notes(self.lab.tools)
             except Died:
                 self.lab.restart()
@@ -229,7 +243,7 @@ class Play:
         shop, number = self.lab.shop, self.story.number
         runs, moved = self.lab.tools.runs.runs_of(self.place), shop.moved(number)
         cancelled = shop.order(number).cancelled is not None
-        wrong = []
+        wrong = list(self.wrong)
         if self.cell is not None and not self.struck:
             wrong.append("the fault never struck")
         if len(moved) > 1 or sum(moved) > Decimal(self.story.wish):
@@ -239,15 +253,15 @@ class Play:
         wrong += [said for run in runs for said in self._of_run(run, moved, cancelled)]
         if not runs and (moved or cancelled):
             wrong.append("money moved without a run")
-        if any(json.loads(body) != json.loads(self._bytes_of(body, runs)) for body in shop.sent):
+        committed = {step.body for run in runs for step in run.steps}
+        if any(body not in committed for body, _ in shop.sent):
             wrong.append("other bytes were sent than were committed")
+        if len(set(shop.sent)) > len(committed) and not self.story.decides:
+            wrong.append("sent again although a refund by a person had been read")
         notes = [run.id for run in runs if not run.open and (run.outcome or {}).get("state") != "failed"]
         if sorted(self.lab.desk.shown) != sorted(notes):
             wrong.append(f"notes {list(self.lab.desk.shown)} for {notes}")
         return wrong + self._of_sentences(runs, moved)
-
-    def _bytes_of(self, body: bytes, runs: Any) -> bytes:
-        return next((step.body for run in runs for step in run.steps if step.body == body), b"null")
 
     def _of_run(self, run: Run, moved: list[Decimal], cancelled: bool) -> Iterator[str]:
         state = str((run.outcome or {}).get("state"))

@@ -69,7 +69,8 @@ class Shop:
     send_faults: list[str] = field(default_factory=list)
     ignores_keys: bool = False
     late: list[tuple[float, bytes]] = field(default_factory=list)
-    sent: list[bytes] = field(default_factory=list)
+    known_hands: int = 0
+    sent: list[tuple[bytes, int]] = field(default_factory=list)  # with the refunds by hand we had read of
 
     def __post_init__(self) -> None:
         self.store = Store(settings=Settings(settle_delay=3.0, cancel_delay=1.0), clock=lambda: self.time.at)
@@ -84,7 +85,7 @@ class Shop:
         self.store.orders = dict(self._seeds)
         self.store.last_id = self._last
         self.store.keys.clear()
-        self.read_fault, self.ignores_keys = None, False
+        self.read_fault, self.ignores_keys, self.known_hands = None, False, 0
         for one in (self.send_faults, self.late, self.sent):
             one.clear()
 
@@ -97,6 +98,8 @@ class Shop:
         self.alive()
         fault, self.read_fault = self.read_fault, None
         self._catch_up()
+        refunds = [row for one in self.store.orders.values() for row in one.refunds]
+        self.known_hands = sum(row.note == HANDS for row in refunds)
         body = json.dumps({"query": document, "variables": variables}).encode()
         data, _ = _data(self._reading(fault, body))
         if data is None:
@@ -126,7 +129,7 @@ class Shop:
     def send(self, store: str, body: bytes) -> Reply:
         self.alive()
         self._catch_up()
-        self.sent.append(body)
+        self.sent.append((body, self.known_hands))
         fault = self.send_faults.pop(0) if self.send_faults else None
         self.ignores_keys |= fault == "keys ignored"
         if fault is None:
