@@ -87,8 +87,9 @@ class Lab:
         )  # fmt: skip
 
     def restart(self) -> None:
+        if self.dead:
+            self.engine.dispose()
         self.dead = False
-        self.engine.dispose()
         self.clock = ProcessClock(self.time)
         self.tools = replace(self.worker(), clock=self.clock)
 
