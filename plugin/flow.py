@@ -20,6 +20,7 @@ from plugin.errors import AskAnAdmin, FixTheForm, LookAgain, NotAllowed, Nothing
 from plugin.logs import tell
 from plugin.pace import pace
 from plugin.permissions import READ, check_limit, permission_set, require
+from plugin.points import Point, reached
 from plugin.ports import AlarmKind, NewRun, Tools
 from plugin.reading import Seen, list_orders, look, snapshot
 from plugin.review import decided_by, foreign
@@ -59,6 +60,7 @@ def sign_in(tools: Tools, tokens: Tokens, identity: Identity) -> tuple[str, str]
 
 def session_of(tools: Tools, claims: SessionClaims, door: str = "card") -> Session:
     """The permission set is looked up at every request, so that a changed bundle holds at once."""
+    reached(Point.SESSION_OPEN)
     found = tools.bundle.permission_sets.get(claims.permission_set)
     if found is None:
         raise NotAllowed("Your permission set no longer exists. Ask an administrator.")
@@ -221,6 +223,7 @@ def submit(
     The same form may arrive twice at once. What the other press did must not read as a reason why
     nothing was done, so every refusal looks for that run once more.
     """
+    reached(Point.POST_RECEIVED)
     action = _authorized(tools, session, action_id)
     claims = _claims(tokens, session, place, action, token)
     try:
@@ -244,8 +247,10 @@ def _press(
         return _same_again(tools, claims, raw) or form
     if plan.moves(planned) != claims.moves:
         return _form(tools, tokens, session, filled, claims.run_id, refused=FixTheForm({}, [OTHER_AMOUNT]))
+    reached(Point.VALIDATED)
     run = _begin(tools, session, filled, planned, raw, read_at)
     run = carry_out(tools, run.id, PATIENCE, fresh=True)
+    reached(Point.ANSWER_READY)
     if not run.open and (run.outcome or {}).get("state") == "failed":
         return _proved_failure(tools, tokens, session, filled, run)
     return _outcome_view(tools, run)

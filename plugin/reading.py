@@ -9,6 +9,7 @@ from graphql import print_ast
 
 from plugin.documents import MAX_PAGES, MAX_REFUNDS, facts
 from plugin.errors import ActInShopify, NothingHere, TryLater
+from plugin.points import Point, reached
 from plugin.ports import Tools
 from plugin.selection import decode, restore, selection, sent_key
 from plugin.shapes import Action, OrderFacts, Place
@@ -37,6 +38,7 @@ class Seen:
 def look(tools: Tools, place: Place) -> Seen:
     """One query for everything the bundle reads of the order; the snapshot is kept."""
     asked_at = tools.clock.now()
+    reached(Point.ORDER_ASKED)
     data = tools.commerce.read(place.store, tools.query.document(), {"orderId": place.gid})
     return keep(tools, place, data["snapshot"], asked_at)
 
@@ -48,6 +50,7 @@ def look_with_preview(
     assert action.preview is not None
     document = tools.query.beside(action.preview.query)
     asked_at = tools.clock.now()
+    reached(Point.ORDER_ASKED)
     data = tools.commerce.read(place.store, document, {**variables, "orderId": place.gid})
     return keep(tools, place, data["snapshot"], asked_at), decode(action.preview.query, data)
 
@@ -61,6 +64,7 @@ def keep(tools: Tools, place: Place, data: Any, asked_at: datetime) -> Seen:
     if data is None:
         raise NothingHere("Shopify does not have this order, or this store may not read orders that old.")
     whole = _to_the_end(tools, place, data)
+    reached(Point.ORDER_ANSWERED)
     known = facts(whole)
     if len(known.refunds) >= MAX_REFUNDS:
         raise ActInShopify("This order has too many refunds to be handled safely here. Work on it in Shopify.")

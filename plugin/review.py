@@ -16,6 +16,7 @@ from plugin.filters import clock_time
 from plugin.money import Money, total
 from plugin.operations import OPERATIONS, Moves
 from plugin.permissions import require
+from plugin.points import Point, reached
 from plugin.ports import LostLease, Tools
 from plugin.reading import Seen, look
 from plugin.runtime import LEASE_SECONDS, advance, send_again
@@ -118,7 +119,9 @@ def stand_still(shown: Mapping[str, str], step: Step, order: OrderFacts) -> None
 
 def _decide(work: Work, step: Step, decided: Resolution, shown: Mapping[str, str] | None) -> None:
     """Check the choice on the fresh order, write down who decided what and why, then do it."""
+    reached(Point.REVIEWED)
     seen = look(work.tools, work.run.place)
+    reached(Point.REVIEW_SEEN)
     if shown is not None:
         stand_still(shown, step, seen.facts)
     chosen = _chosen(work, step, seen.facts, decided.how.rsplit("/", 1)[-1])

@@ -8,6 +8,7 @@ from typing import Any
 from plugin.documents import receipt
 from plugin.errors import OrderActionsError
 from plugin.logs import tell
+from plugin.points import Point, reached
 from plugin.ports import LostLease, Tools
 from plugin.reading import Seen, keep, look
 from plugin.reconcile import Kind as Next
@@ -124,7 +125,10 @@ def _once(work: Work, step: Step, attempt: int) -> Verdict:
     if not 0 <= (tools.clock.now() - begun).total_seconds() < OVERSLEPT:
         raise LostLease(work.run.id)  # this process slept: others may have given the call up meanwhile
     tell("step.sent", work.run, step=step.name, attempt=attempt)
-    verdict = judge(tools.commerce.send(work.run.place.store, step.body), step.root)
+    reply = tools.commerce.send(work.run.place.store, step.body)
+    reached(Point.ANSWERED)
+    verdict = judge(reply, step.root)
+    reached(Point.JUDGED)
     tell("step.verdict", work.run, step=step.name, attempt=attempt, verdict=verdict.kind.name.lower())
     return verdict
 
@@ -182,6 +186,7 @@ def _not_done(work: Work, step: Step, spec: StepSpec, verdict: Verdict) -> bool:
 
 def _refused(work: Work, step: Step, spec: StepSpec, verdict: Verdict) -> bool:
     """User errors: read back once; only if the order stands still is it a proved refusal."""
+    reached(Point.REFUSED)
     try:
         now = look(work.tools, work.run.place).facts
     except (OrderActionsError, ValueError):
@@ -209,10 +214,12 @@ def _review(work: Work, step: Step, spec: StepSpec, verdict: Verdict) -> bool:
 def _find_out(work: Work, step: Step, spec: StepSpec) -> bool:
     """Ask the order what became of the call; send the same bytes again only while nothing moved."""
     now = work.tools.clock.now()
+    reached(Point.DOUBT)
     try:
         seen = look(work.tools, work.run.place)
     except (OrderActionsError, ValueError):
         return False
+    reached(Point.DOUBT_SEEN)
     decision = decide(work.run, step, seen.facts, now, settle_time(work.tools, work.run.place))
     if decision.kind is Next.FOUND:
         kept: dict[str, Any] = {"refund": {"id": decision.refund_id}} if decision.refund_id else {}
@@ -227,6 +234,7 @@ def _find_out(work: Work, step: Step, spec: StepSpec) -> bool:
 
 def send_again(work: Work, step: Step, spec: StepSpec) -> bool:
     """The same bytes under the same key. Only a proof of success counts: a refusal now says nothing of before."""
+    reached(Point.RESEND)
     verdict = _once(work, step, step.attempts + 1)
     if verdict.kind in (Kind.DONE, Kind.REVIEW):
         return _RECORDERS[verdict.kind](work, step, spec, verdict)

@@ -10,6 +10,7 @@ from plugin.errors import OrderActionsError
 from plugin.expr import ExprError, Expression, Scope
 from plugin.logs import tell
 from plugin.operations import OPERATIONS, Moves
+from plugin.points import Point, reached
 from plugin.ports import Tools
 from plugin.reading import Seen, keep, look
 from plugin.reconcile import CANCELLED_BY_OTHERS, RESEND_WITHIN, same_world
@@ -93,7 +94,9 @@ def _follow_job(work: Work, step: Step, spec: StepSpec, poll: Poll) -> bool:
     until = min(work.until, tools.clock.now().timestamp() + poll.limit)
     while True:
         asked_at = tools.clock.now()
+        reached(Point.JOB_ASKED)
         node = _job(work, step, poll)
+        reached(Point.JOB_ANSWERED)
         if node and node["status"] == "FAILED":
             return _job_failed(work, step, spec, node)
         if node and node["status"] == "SUCCEEDED" and node["order"]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from plugin.errors import NothingHere, OrderActionsError, SignInAgain
 from plugin.logs import tell
+from plugin.points import Point, reached
 from plugin.ports import Tools
 from plugin.runtime import carry_out
 from plugin.shapes import Place, Run, StepState
@@ -51,12 +52,15 @@ def take_webhook(tools: Tools, headers: Mapping[str, str], body: bytes) -> None:
         raise ValueError("the delivery has no id")
     payload = json.loads(body)
     now = tools.clock.now()
+    reached(Point.WEBHOOK_VERIFIED)
     if tools.orders.webhook_seen(store, webhook_id, topic):
         return tell("webhook.repeated", store=store, topic=topic)
+    reached(Point.WEBHOOK_NEW)
     if topic in ORDER_TOPICS:
         place = Place(store, str(payload["id"]))
         tools.orders.put_header(place, payload.get("email") or "", webhook_header(payload), webhook=now)
         tools.runs.wake(place, now)  # what Shopify tells may end a doubt
+    reached(Point.WEBHOOK_TAKEN)
     tools.orders.mark_webhook(store, webhook_id, topic, now)
     return tell("webhook.taken", store=store, topic=topic)
 
@@ -93,6 +97,7 @@ def deliver_notes(tools: Tools) -> int:
     """Send what waits in the outbox; a CRM that is away delays notes and never money."""
     sent = 0
     for note, attempts in tools.runs.due_notes(tools.clock.now()):
+        reached(Point.NOTE_DUE)
         try:
             tools.host.post_note(note)
         except OrderActionsError:
@@ -100,6 +105,7 @@ def deliver_notes(tools: Tools) -> int:
             tools.runs.note_later(note.id, attempts + 1, tools.clock.now() + timedelta(seconds=delay))
             tell("note.late", tools.runs.run(note.id), attempt=attempts + 1)
             continue
+        reached(Point.NOTE_POSTED)
         tools.runs.note_sent(note.id)
         tell("note.sent", tools.runs.run(note.id), attempt=attempts + 1)
         sent += 1
@@ -118,6 +124,7 @@ def carry_on(tools: Tools, stopped: Callable[[], bool] = lambda: False) -> int:
         if not tools.runs.look_later(run.id, now, now + timedelta(seconds=pause)):
             continue  # another worker looks
         if _waits_for_shopify(run, age):
+            reached(Point.RUN_DUE)
             carry_out(tools, run.id, 0.0)
             carried += 1
     return carried

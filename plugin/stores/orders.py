@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, Row, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from plugin.points import Point, reached
 from plugin.secrets import Keys
 from plugin.shapes import OrderRow, Place
 from plugin.stores.database import aware, reads
@@ -71,6 +72,8 @@ class SqlOrders:
                 )
             )
             tx.execute(insert(customers_seen).values(**key, listed_at=now))
+            reached(Point.LISTED_WRITTEN)
+        reached(Point.LISTED_COMMITTED)
 
     def put_header(self, place: Place, email: str, header: Mapping[str, Any], *, webhook: datetime | None) -> bool:
         known = self.order(place)
@@ -91,6 +94,8 @@ class SqlOrders:
             values["webhook_at"] = webhook
         with self._engine.begin() as tx:
             tx.execute(update(orders).where(_at(place), orders.c.updated_at <= values["updated_at"]).values(**values))
+            reached(Point.HEADER_WRITTEN)
+        reached(Point.HEADER_COMMITTED)
         return True
 
     def put_snapshot(self, place: Place, snapshot: Mapping[str, Any], now: datetime) -> None:
@@ -98,6 +103,8 @@ class SqlOrders:
         with self._engine.begin() as tx:
             older = or_(orders.c.snapshot_at.is_(None), orders.c.snapshot_at <= now)
             tx.execute(update(orders).where(_at(place), older).values(snapshot=sealed, snapshot_at=now))
+            reached(Point.SNAPSHOT_WRITTEN)
+        reached(Point.SNAPSHOT_COMMITTED)
 
     def put_legacy(self, place: Place, email: str, header: Mapping[str, Any]) -> None:
         values = {
@@ -113,6 +120,8 @@ class SqlOrders:
         try:
             with self._engine.begin() as tx:
                 tx.execute(insert(orders).values(store=place.store, order_id=place.order, **values))
+                reached(Point.HEADER_WRITTEN)
+            reached(Point.HEADER_COMMITTED)
         except IntegrityError:
             return False
         return True
@@ -128,6 +137,8 @@ class SqlOrders:
         try:
             with self._engine.begin() as tx:
                 tx.execute(row)
+                reached(Point.WEBHOOK_WRITTEN)
+            reached(Point.WEBHOOK_COMMITTED)
         except IntegrityError:
             return  # the same delivery came twice at once
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from plugin.errors import LookAgain, WaitForRun
 from plugin.money import Money
+from plugin.points import Point, reached
 from plugin.ports import LostLease, NewRun
 from plugin.shapes import Note, Place, PlannedStep, Resolution, Run, Step, StepState
 from plugin.stores.database import aware, reads
@@ -41,6 +42,8 @@ class SqlRuns:
                 stop = stopped(tx, new, now)
                 if stop is None:
                     self._insert(tx, new, now)
+                reached(Point.RUN_WRITTEN)
+            reached(Point.RUN_COMMITTED)
         except IntegrityError:
             return self._already(new)
         if stop is not None:
@@ -163,6 +166,8 @@ class SqlRuns:
         )
         with self._engine.begin() as tx:
             row = tx.execute(take).first()
+            reached(Point.LEASE_WRITTEN)
+        reached(Point.LEASE_TAKEN)
         return None if row is None else int(row.lease_epoch)
 
     def release(self, run_id: str, epoch: int) -> None:
@@ -172,6 +177,8 @@ class SqlRuns:
                 .where(runs.c.id == run_id, runs.c.lease_epoch == epoch)
                 .values(lease_owner=None, lease_until=None)
             )
+            reached(Point.RELEASE_WRITTEN)
+        reached(Point.RELEASED)
 
     def _hold(self, tx: Connection, run_id: str, epoch: int) -> None:
         """Only the holder of the present epoch writes (money-safety R5); the touched row locks out others."""
@@ -196,6 +203,8 @@ class SqlRuns:
                     last_sent_at=now,
                 )
             )
+            reached(Point.SENDING_WRITTEN)
+        reached(Point.SENDING_COMMITTED)
 
     def record(
         self, step: Step, epoch: int, state: StepState, *, receipt: Mapping[str, Any] | None = None,
@@ -207,12 +216,16 @@ class SqlRuns:
         with self._engine.begin() as tx:
             self._hold(tx, step.run_id, epoch)
             tx.execute(update(steps).where(_is(step)).values(**values))
+            reached(Point.RESULT_WRITTEN)
+        reached(Point.RESULT_COMMITTED)
 
     def resolve(self, resolution: Resolution, epoch: int) -> None:
         sealed = self._box.encrypt(resolution.reason.encode())
         with self._engine.begin() as tx:
             self._hold(tx, resolution.run_id, epoch)
             tx.execute(insert(resolutions).values(**{**asdict(resolution), "reason": sealed}))
+            reached(Point.DECISION_WRITTEN)
+        reached(Point.DECISION_COMMITTED)
 
     def close(self, run_id: str, epoch: int, outcome: Mapping[str, Any], note: Note | None, now: datetime) -> None:
         with self._engine.begin() as tx:
@@ -227,6 +240,8 @@ class SqlRuns:
             if note is not None:
                 sealed = self._box.encrypt(json.dumps(asdict(note)).encode())
                 tx.execute(insert(outbox).values(run_id=run_id, note=sealed, state="waiting", next_at=now))
+            reached(Point.CLOSE_WRITTEN)
+        reached(Point.CLOSED)
 
     # ------------------------------------------------------------ the schedule
 
@@ -237,12 +252,17 @@ class SqlRuns:
     def look_later(self, run_id: str, now: datetime, at: datetime) -> bool:
         due = and_(runs.c.id == run_id, runs.c.is_open, runs.c.look_at <= now)
         with self._engine.begin() as tx:
-            return tx.execute(update(runs).where(due).values(look_at=at)).rowcount == 1
+            mine = tx.execute(update(runs).where(due).values(look_at=at)).rowcount == 1
+            reached(Point.SCHEDULE_WRITTEN)
+        reached(Point.SCHEDULE_COMMITTED)
+        return mine
 
     def wake(self, place: Place, now: datetime) -> None:
         later = and_(_of(place), runs.c.is_open, runs.c.look_at > now)
         with self._engine.begin() as tx:
             tx.execute(update(runs).where(later).values(look_at=now))
+            reached(Point.SCHEDULE_WRITTEN)
+        reached(Point.SCHEDULE_COMMITTED)
 
     def redact(self, run_id: str) -> bool:
         waiting = exists().where(outbox.c.run_id == run_id, outbox.c.state == "waiting")
@@ -256,6 +276,8 @@ class SqlRuns:
                 if not row.body.startswith(HASHED):
                     tx.execute(update(steps).where(own).values(body=hash_of(row.body)))
             tx.execute(delete(outbox).where(outbox.c.run_id == run_id))
+            reached(Point.REDACTION_WRITTEN)
+        reached(Point.REDACTION_COMMITTED)
         return True
 
     # ------------------------------------------------------------ the outbox
@@ -284,6 +306,8 @@ class SqlRuns:
         waiting = and_(outbox.c.run_id == note_id, outbox.c.state == "waiting")
         with self._engine.begin() as tx:
             tx.execute(update(outbox).where(waiting).values(**values))
+            reached(Point.NOTE_WRITTEN)
+        reached(Point.NOTE_COMMITTED)
 
 
 def _of(place: Place) -> Any:

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, Row, and_, func, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from plugin.metrics import Figures
+from plugin.points import Point, reached
 from plugin.ports import Alarm, AlarmKind, Doubt
 from plugin.shapes import StepState
 from plugin.stores.database import aware, reads
@@ -36,6 +37,8 @@ class SqlWatch:
                 if tx.execute(select(alarms.c.id).where(known)).first():
                     return None
                 made = tx.execute(insert(alarms).values(**values, raised_at=now).returning(alarms.c.id)).scalar_one()
+                reached(Point.ALARM_WRITTEN)
+            reached(Point.ALARM_COMMITTED)
         except IntegrityError:
             return None  # another worker raised it at the same moment
         return int(made)
@@ -46,7 +49,10 @@ class SqlWatch:
             lifted = tx.execute(update(alarms).where(mine).values(lifted_at=now, lifted_by=by, reason=reason))
             if lifted.rowcount != 1:
                 return None
-            return _alarm(tx.execute(select(alarms).where(alarms.c.id == alarm_id)).one())
+            row = tx.execute(select(alarms).where(alarms.c.id == alarm_id)).one()
+            reached(Point.ALARM_WRITTEN)
+        reached(Point.ALARM_COMMITTED)
+        return _alarm(row)
 
     def doubts(self) -> Sequence[Doubt]:
         query = (

@@ -1,0 +1,248 @@
+"""Real kills: store and plugin are processes, a SIGKILL strikes at each point, and the store's ledger judges.
+
+`python -m tests.proofs.kills --kills 1000 --engine URL` ends in a line `N kills: 0 double, 0 lost, 0 stuck`.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from html.parser import HTMLParser
+from itertools import cycle, islice, product
+from pathlib import Path
+from typing import Any
+
+import jwt
+import requests
+from sqlalchemy import Engine, create_engine, select
+
+from plugin.points import Point
+from plugin.stores.tables import metadata, outbox, runs
+from tests.shared import ROOT
+from tests.world import BASE, CANCEL, DOMAIN, REFUND, SECRET
+
+WAIT = 60.0
+# The points that the life of a refund, a cancel and their notes come to; the others are read in doubt only.
+DOUBT = ("LISTED", "WEBHOOK", "REVIEW", "DECISION", "REFUSED", "DOUBT", "RESEND")
+DEADLY = [one for one in Point if not one.name.startswith(DOUBT)]
+ORDER = 1001
+WISH = {REFUND: Decimal(25), CANCEL: Decimal("67.5")}
+
+
+@dataclass
+class Count:
+    kills: int = 0
+    double: int = 0
+    lost: int = 0
+    stuck: int = 0
+    said: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        return f"{self.kills} kills: {self.double} double, {self.lost} lost, {self.stuck} stuck"
+
+
+@contextmanager
+def store() -> Iterator[str]:
+    """The sandbox store in a process of its own; it survives every kill."""
+    command = [sys.executable, "-u", "-m", "plugin.sandbox.store", "--port", "0", "--token", "token",
+               "--settle-delay", "0.2", "--cancel-delay", "0.2"]  # fmt: skip
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split(" answers at ")[1].split(";")[0]
+        process.kill()
+
+
+@dataclass
+class Plugin:
+    """The plugin in a process of its own; `start` again after it was killed, on the same database."""
+
+    database: str
+    store_url: str
+    process: subprocess.Popen[str] | None = None
+    url: str = ""
+
+    def start(self, point: Point | None = None, visit: int = 1) -> None:
+        named = {
+            "SECRET": SECRET, "DATABASE": self.database, "STORE_DOMAIN": DOMAIN, "STORE_NAME": "Sandbox",
+            "STORE_TOKEN": "token", "WEBHOOK_SECRETS": "hook", "HOST_SECRET": SECRET, "HOST_ISSUER": "desk",
+            "HOST_ORIGINS": "http://desk.test", "SETTINGS": "settle_time=1",
+        }  # fmt: skip
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("ORDER_ACTIONS_")}
+        environ |= {f"ORDER_ACTIONS_{name}": value for name, value in named.items()}
+        environ |= {"PROOF_STORE": self.store_url, "PROOF_LEASE": "1"}
+        if point is not None:
+            environ |= {"PROOF_POINT": point.name, "PROOF_VISIT": str(visit)}
+        command = [sys.executable, "-m", "tests.proofs.child"]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environ, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.url = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
+
+    def killed(self) -> bool:
+        return self.process is not None and self.process.poll() == -9
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.communicate()
+
+
+def press(url: str, action: str) -> str:
+    """Sign in, open the form, look at the preview, send it; what the card shows, or nothing when nobody answers."""
+    now = int(time.time())
+    claims = {
+        "iss": "desk", "aud": "order-actions", "sub": "ana", "jti": str(random.random()), "iat": now, "exp": now + 60,
+        "name": "Ana", "groups": ["Support leads"], "customer": {"id": "c", "email": "ada@example.com", "name": "Ada"},
+    }  # fmt: skip
+    form_url = f"{url}/stores/{DOMAIN}/orders/{BASE + ORDER}/actions/{action}"
+    try:
+        token = jwt.encode(claims, SECRET, algorithm="HS256")
+        answer = requests.post(f"{url}/session", headers={"Authorization": f"Bearer {token}"}, timeout=10)
+        headers = {"Authorization": f"Bearer {answer.json()['session']}"}
+        form = _posted(requests.get(form_url, headers=headers, timeout=10).text)
+        if action == REFUND:
+            form[next(name for name in form if name.startswith("lines["))] = "1"
+            form |= _posted(requests.post(f"{form_url}/preview", data=form, headers=headers, timeout=10).text)
+        return requests.post(form_url, data=form, headers=headers, timeout=20).text
+    except requests.RequestException:
+        return ""
+
+
+class _Form(HTMLParser):
+    """The named controls of a form as a browser would send them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: dict[str, str] = {}
+        self._select: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        name, value = given.get("name"), given.get("value") or ""
+        if tag == "select":
+            self._select = name
+        elif tag == "option" and self._select and ("selected" in given or self._select not in self.sent):
+            self.sent[self._select] = value
+        elif tag in ("input", "textarea") and name:
+            ticks = given.get("type") in ("checkbox", "radio")
+            if not ticks or "checked" in given:
+                self.sent[name] = value
+
+
+def _posted(html: str) -> dict[str, str]:
+    form = _Form()
+    form.feed(html)
+    return form.sent
+
+
+def moved(url: str) -> list[Decimal]:
+    """The store's own books: the money of each refund of our order."""
+    rows = requests.get(f"{url}/_sandbox/ledger", timeout=10).json()
+    order = next(one for one in rows if one["id"] == BASE + ORDER)
+    return [Decimal(one["amount"]) for one in order["transactions"] if one["kind"] == "REFUND"]
+
+
+# ---------------------------------------------------------------- one kill
+
+
+def strike(plugin: Plugin, count: Count, action: str, point: Point, visit: int) -> None:
+    """Press, be killed, start again, wait until all is known, compare with the ledger, press again."""
+    engine = create_engine(plugin.database)
+    metadata.create_all(engine)
+    with engine.begin() as tx:
+        for table in reversed(metadata.sorted_tables):
+            tx.execute(table.delete())
+    requests.post(f"{plugin.store_url}/_sandbox/reset", timeout=10)
+    plugin.start(point, visit)
+    press(plugin.url, action)
+    _until(lambda: plugin.killed() or _known(engine) is not None, WAIT)
+    struck = plugin.killed()
+    plugin.stop()
+    plugin.start()
+    name = f"{action} {point.name}#{visit}"
+    known = _until(lambda: _known(engine) is not None or not _rows(engine), WAIT)
+    if not _rows(engine):  # killed before anything was written: the agent sees that and presses again
+        press(plugin.url, action)
+        known = _until(lambda: _known(engine) is not None, WAIT)
+    plugin.stop()
+    count.kills += struck
+    _judge(count, name, action, moved(plugin.store_url), known and _known(engine))
+    engine.dispose()
+
+
+def _judge(count: Count, name: str, action: str, paid: list[Decimal], state: str | bool | None) -> None:
+    if not state:
+        count.stuck += 1
+    elif len(paid) > 1 or sum(paid) > WISH[action]:
+        count.double += 1
+    elif (state == "done" and sum(paid) != WISH[action]) or (state == "failed" and paid):
+        count.lost += 1
+    else:
+        return
+    count.said.append(f"{name}: ended as {state}, the ledger says {paid}")
+
+
+def _rows(engine: Engine) -> list[Any]:
+    with engine.connect() as tx:
+        return list(tx.execute(select(runs.c.is_open, runs.c.outcome)))
+
+
+def _known(engine: Engine) -> str | None:
+    """How the run ended, once its note is out as well."""
+    with engine.connect() as tx:
+        waiting = tx.execute(select(outbox.c.run_id).where(outbox.c.state != "sent")).first()
+    rows = _rows(engine)
+    if waiting or not rows or any(row.is_open for row in rows):
+        return None
+    return str(json.loads(rows[0].outcome)["state"])
+
+
+def _until(holds: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def kills(number: int, database: str, say: Callable[[str], None] = lambda line: None) -> Count:
+    """Strike at point after point until so many processes were killed; a point not come to is passed over."""
+    count = Count()
+    turns = cycle(product((1, 2, 3), (REFUND, CANCEL), DEADLY))
+    with store() as url:
+        plugin = Plugin(database, url)
+        for visit, action, point in islice(turns, number * 20):
+            if count.kills == number:
+                break
+            strike(plugin, count, action, point, visit)
+            if count.kills % 50 == 0:
+                say(count.line())
+    return count
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--kills", type=int, default=1000)
+    words.add_argument("--engine", default="")
+    given = words.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        count = kills(given.kills, given.engine or f"sqlite:///{Path(folder) / 'kills.sqlite'}", print)
+    for one in count.said:
+        print(one)
+    print(count.line())
+    raise SystemExit(bool(count.double or count.lost or count.stuck))
+
+
+if __name__ == "__main__":
+    main()

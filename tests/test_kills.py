@@ -1,0 +1,10 @@
+"""A sample of the real kills of `make prove`: processes, sockets, SIGKILL, and the store's own ledger."""
+
+from pathlib import Path
+
+from tests.proofs.kills import kills
+
+
+def test_a_killed_process_leaves_nothing_double_lost_or_stuck(tmp_path: Path) -> None:
+    count = kills(4, f"sqlite:///{tmp_path / 'kills.sqlite'}")
+    assert (count.line(), count.said) == ("4 kills: 0 double, 0 lost, 0 stuck", [])

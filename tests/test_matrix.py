@@ -1,0 +1,66 @@
+"""The crash matrix: a fault at every moment of a run, and what card, runs and ledger say afterwards."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from plugin.points import Point
+from plugin.stores.runs import SqlRuns
+from tests.proofs import matrix
+from tests.proofs.cells import EVERYWHERE, Cell, cells, why_not
+from tests.proofs.lab import Lab
+
+LEAST = 350
+ON_POSTGRES = 3  # every third cell; `make prove` plays all
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder: Path = tmp_path_factory.mktemp("matrix")
+    made = Lab(f"sqlite:///{folder / 'matrix.sqlite'}")
+    yield made
+    made.engine.dispose()
+
+
+def wrong(lab: Lab, table: list[Cell]) -> dict[str, list[str]]:
+    return {str(cell): said for cell in table if (said := matrix.play(lab, cell))}
+
+
+def test_whatever_breaks_money_moves_once_and_everybody_says_the_same(lab: Lab) -> None:
+    table = cells(matrix.traces(lab), visits=1, stories=2)
+    assert len(table) >= LEAST
+    assert wrong(lab, table) == {}
+
+
+def test_the_same_holds_on_postgresql(postgres: Callable[[], str]) -> None:
+    lab = Lab(postgres())
+    assert wrong(lab, cells(matrix.traces(lab), visits=1, stories=2)[::ON_POSTGRES]) == {}
+    lab.engine.dispose()
+
+
+def test_every_point_is_reached_by_a_story(lab: Lab) -> None:
+    reached = set().union(*(found.keys() for found in matrix.traces(lab).values()))
+    assert {point for point in Point if point not in reached} == {Point.LISTED_WRITTEN, Point.LISTED_COMMITTED}
+
+
+def test_a_cell_that_does_not_apply_says_why() -> None:
+    every = [(point, kind, why_not(point, kind)) for point in Point for kind in EVERYWHERE]
+    assert [one for one in every if one[2] == ""] == []
+    assert all(len(reason) > 10 for _, _, reason in every if reason is not None)
+
+
+def test_the_matrix_catches_a_lease_without_an_epoch(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = [cell for cell in cells(matrix.traces(lab), visits=1) if cell.kind == "paused, lease lost"]
+    late = [cell for cell in table if cell.point is Point.SENDING_COMMITTED]
+    assert wrong(lab, late) == {}
+    monkeypatch.setattr(SqlRuns, "_hold", lambda *given: None)
+    assert wrong(lab, late) != {}
+
+
+def test_the_matrix_catches_a_second_send_after_a_person_refunded(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = [cell for cell in cells(matrix.traces(lab), visits=1) if cell.kind == "a person refunds in Shopify"]
+    doubt = [cell for cell in table if cell.point is Point.ANSWER_READY]
+    assert wrong(lab, doubt) == {}
+    monkeypatch.setattr("plugin.reconcile.same_world", lambda *given: True)
+    assert wrong(lab, doubt) != {}
