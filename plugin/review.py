@@ -220,7 +220,7 @@ def _same_refunds(work: Work, step: Step, order: OrderFacts, waits: str | None) 
         amount = one.refunded
         effect = f"Sends nothing. The run ends as done with refund {_number(one)} of {amount.show()}"
         known = step.marker in one.note or step.receipt is not None
-        blocked = UNPAID if {"FAILURE", "ERROR"} & set(one.statuses) else None if known else waits
+        blocked = UNPAID if _unpaid(one) else None if known else waits
         title = f"It is this refund: {amount.show()}, number {_number(one)}"
         rows.append(Choice(_number(one), title, f"{effect}{_asked(step, amount)}.", blocked))
     return rows or [Choice(REFUND, "It is this refund", "", NO_REFUND)]
@@ -262,11 +262,13 @@ def foreign(tools: Tools, run: Run, order: OrderFacts) -> Money | None:
 
 def _not_done(work: Work, step: Step, order: OrderFacts, waits: str | None) -> Choice:
     paid = bool(step.receipt and decode(step.receipt.get("$refunds", []))) and not _failed(step)
-    noted = any(step.marker in one.note for one in order.refunds) and not _failed(step)
-    whole = _marked(step, order) and (not step.moves > 0 or bool(_since(work.run, order))) and not _failed(step)
+    marked = [one for one in order.refunds if step.marker in one.note]
+    noted = any(not _unpaid(one) for one in marked) and not _failed(step)
+    cancel = OPERATIONS[step.root].moves is Moves.NET_PAYMENT and _marked(step, order)
+    whole = cancel and (not step.moves > 0 or bool(_since(work.run, order))) and not _failed(step)
     effect = "Sends nothing, and this run pays nothing back. The order is free again"
     effect += f": {step.moves.show()} can be refunded anew by anybody who may." if step.moves > 0 else "."
-    if _failed(step):
+    if _failed(step) or marked:
         effect = f"Sends nothing. The refund stays recorded in Shopify unpaid; pay {step.moves.show()} another way."
     return Choice(NOT_DONE, "Close, not done", effect, _first([(paid, PAID), (noted or whole, FOUND)]) or waits)
 
@@ -275,6 +277,10 @@ def _marked(step: Step, order: OrderFacts) -> bool:
     """Our reference in a refund's note, or in the staff note of the order's cancel; twice counts too."""
     noted = order.cancelled_at is not None and step.marker in (order.staff_note or "")
     return noted or any(step.marker in one.note for one in order.refunds)
+
+
+def _unpaid(refund: RefundSeen) -> bool:
+    return bool({"FAILURE", "ERROR"} & set(refund.statuses))
 
 
 def _failed(step: Step) -> bool:

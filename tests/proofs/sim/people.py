@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from plugin import flow, reading, settling
-from plugin.errors import OrderActionsError
+from plugin.errors import LookAgain, OrderActionsError
 from plugin.plan import money_moved
 from plugin.review import AGAIN, NOT_DONE, resolve
 from plugin.review import DONE as DONE_SO
@@ -103,6 +103,7 @@ class Person:
     world: World
     run_id: str
     visits: int = 0
+    refused: int = 0
 
     def come(self, seconds: float) -> None:
         if self.visits < 60:
@@ -116,7 +117,9 @@ class Person:
             return
         doubtful = [one for one in row.steps if one.state is StepState.REVIEW]
         if doubtful:
-            self._resolve(Process(world, "person"), self._choice(row.shown(), doubtful[0].position))
+            first = self._choice(row.shown(), doubtful[0].position)
+            open_ways = (first, NOT_DONE, DONE_SO)  # what is refused is closed on the page; a person takes another way
+            self._resolve(Process(world, "person"), open_ways[self.refused % 3])
         self.come(900)
 
     def _resolve(self, process: Process, how: str) -> None:
@@ -126,6 +129,7 @@ class Person:
             resolve(process.tools, scene().session.agent, self.run_id, how, "looked in Shopify")
             self.world.counts["decided by a person"] += 1
         except (OrderActionsError, DatabaseDown) as error:
+            self.refused += isinstance(error, LookAgain)
             self.world.trace(f"person: {type(error).__name__} {error}")
         except Killed:
             self.world.counts["crashes"] += 1
@@ -135,8 +139,6 @@ class Person:
         if step.receipt is not None and not any(one.counts for one in mine(step, books)):
             return NOT_DONE  # recorded, and the money did not go: it is paid in another way
         own = mine(step, books)
-        if step.receipt is None and own and step.root != "orderCancel":
-            return own[0].id.rsplit("/", 1)[-1]  # recorded, whatever became of its payment
         made = [one for one in own if one.counts]
         if traces(step, books):
             accepted = "$refunds" in (step.receipt or {}) or step.root != "orderCancel"
