@@ -12,6 +12,7 @@ from flask import Flask, Response, request
 
 from plugin import flow, views
 from plugin.app import App
+from plugin.connecting import routes as connecting_routes
 from plugin.errors import (
     ActInShopify,
     FixTheSetup,
@@ -53,6 +54,8 @@ def create_web(app: App) -> Flask:
     door = _Door(app)
     for rule, method, view in door.routes():
         web.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+    for path, verb, answer in connecting_routes(app):
+        web.add_url_rule(path, f"{verb} {path}", answer, methods=[verb])
     web.register_error_handler(Exception, door.failed)
     web.after_request(_harden)
     return web
@@ -96,20 +99,23 @@ class _Door:
 
     def shell(self) -> Response:
         nonce = secrets.token_urlsafe(16)
-        origins = self._app.config.host_origins
+        config, crm = self._app.config, self._app.tools.bundle.host
+        origins = config.host_origins
+        script = config.kustomer_script if crm == "kustomer" else ""
         html = self._app.cards.render("shell", {
             "nonce": nonce, "css_url": "/static/card.css", "js_url": "/static/card.js",
             "host_origins": json.dumps(list(origins)), "view": "list", "order_url": None,
+            "crm": crm, "crm_script_url": script, "crm_app": config.kustomer_app,
         })  # fmt: skip
         answer = Response(html, mimetype="text/html")
         answer.headers["Content-Security-Policy"] = (
-            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; connect-src 'self'; "
+            f"default-src 'none'; script-src 'nonce-{nonce}' {script}; style-src 'self'; connect-src 'self'; "
             f"img-src 'self' data:; frame-ancestors {' '.join(origins)}; base-uri 'none'; form-action 'none'"
         )
         return answer
 
     def static(self, name: str) -> Response:
-        kinds = {"card.css": "text/css", "card.js": "text/javascript"}
+        kinds = {"card.css": "text/css", "card.js": "text/javascript", "kustomer.js": "text/javascript"}
         if name not in kinds:
             raise NothingHere("There is no such file.")
         body = (self._app.root / "card_templates" / name).read_bytes()
@@ -183,7 +189,7 @@ class _Door:
 
     def failed(self, error: Exception) -> Response:
         status, title, text = _told(error)
-        if request.path in ("/session", "/webhooks/shopify"):
+        if request.path in ("/session", "/webhooks/shopify", "/kustomer/commands/open"):
             return _json({"message": text}, status)
         context = views.message(title, text)
         return Response(self._app.cards.render("message", context), status, mimetype="text/html")
