@@ -5,15 +5,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import requests
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
-from playwright.sync_api import Browser, expect
-from werkzeug.serving import make_server
 
 from plugin.app import App, plug
 from plugin.cli import cli
@@ -23,7 +20,6 @@ from plugin.hosts.kustomer.definition import APP
 from plugin.sandbox import kustomer
 from plugin.sync import deliver_notes, deliver_orders
 from plugin.web import create_web
-from tests.browser.conftest import browser  # noqa: F401 - the fixture
 from tests.shared import ROOT
 from tests.test_hosts import SECRET, shown
 from tests.world import REFUND, World, _bundle
@@ -156,37 +152,3 @@ def test_orders_and_notes_wait_out_an_outage(shop: World, crm: kustomer.Running)
     assert deliver_orders(app.tools) == len(crm.state.kobjects) > 0
     assert crm.state.kobjects[shop.place(1001).order]["custom"]["orderNumberStr"] == "#1001"
     assert deliver_orders(app.tools) == 0, "what Kustomer knows is not sent again"
-
-
-def test_the_card_reads_then_connects_then_acts_in_chromium(
-    shop: World, crm: kustomer.Running, browser: Browser  # noqa: F811
-) -> None:  # fmt: skip
-    """Proxy, popup, stored handle, change of customer; the policy of the card stops nothing it needs."""
-    server = make_server("127.0.0.1", 0, lambda *call: web(*call), threaded=True)
-    url = f"http://127.0.0.1:{server.server_port}"
-    web = create_web(in_kustomer(shop, crm, url))
-    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    crm.state.command_url, crm.state.command_secret = f"{url}/kustomer/commands/open", SECRET
-    crm.state.access["sam's session"] = crm.state.signed_in = "u-sam"
-    context = browser.new_context()
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-    try:
-        page.goto(f"{crm.url}/desk?card={url}/card&customer=c-ada&conversation=t-ada&token=sam's session")
-        frame = page.frame_locator("iframe")
-        frame.get_by_text("#1001").first.click()
-        expect(frame.get_by_role("heading", name="Order #1001")).to_be_visible()
-        expect(frame.get_by_role("button", name="Update Order")).to_have_count(0)
-        with context.expect_page():
-            frame.get_by_role("button", name="Connect your Kustomer account to act").click()
-        expect(frame.get_by_role("button", name="Connect your Kustomer account to act")).to_be_hidden()
-        frame.get_by_text("#1001").first.click()
-        expect(frame.get_by_role("button", name="Update Order")).to_be_visible()
-        page.evaluate("change('c-bilal')")
-        expect(frame.get_by_text("#1001")).to_have_count(0)
-        assert complaints == []
-    finally:
-        context.close()
-        server.shutdown()
-        server.server_close()
