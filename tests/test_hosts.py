@@ -195,6 +195,9 @@ def case(request: pytest.FixtureRequest, crm: SqlCrm) -> Case:
     return _kustomer_case(request.getfixturevalue("org"))
 
 
+DEEP = base64.urlsafe_b64encode(b"[" * 5000).decode()
+
+
 class TestHosts:
     def test_a_proved_agent_is_known_with_groups_and_customer(self, case: Case) -> None:
         found = case.host.identify(case.token())
@@ -205,7 +208,9 @@ class TestHosts:
             "c-ada", "ada@example.com", "Ada Fairweather", "t-ada",
         )  # fmt: skip
 
-    @pytest.mark.parametrize("token", ["", "x", "e30", "a.b.c", shown(handle="forged"), "é"])
+    @pytest.mark.parametrize(
+        "token", ["", "x", "e30", "a.b.c", shown(handle="forged"), "é", DEEP, shown(handle="\ud800")]
+    )
     def test_any_doubt_opens_nothing(self, case: Case, token: str) -> None:
         with pytest.raises((SignInAgain, NothingHere)):
             case.host.identify(token)
@@ -399,6 +404,14 @@ def test_machines_and_strangers_get_no_session(org: Org1) -> None:
     for user in ("machine-1", "u-gone"):
         with pytest.raises(SignInAgain):
             org.host.identify(shown(ticket=org.ticket(user)))
+
+
+def test_a_refused_key_is_the_admins_matter_and_keeps_connections(org: Org1) -> None:
+    handle = org.connected()
+    org.state.key = "another"
+    with pytest.raises(FixTheSetup, match="API key"):
+        org.host.identify(shown(handle=handle))
+    assert [one.user_id for one in org.crm.grants()] == ["u-ana"]
 
 
 def test_a_change_of_role_groups_holds_within_a_minute(org: Org1) -> None:

@@ -18,6 +18,7 @@ from plugin.crm_commands import connect
 from plugin.errors import FixTheSetup
 from plugin.hosts.kustomer.definition import APP
 from plugin.sandbox import kustomer
+from plugin.sandbox.kustomer.state import ORG_ID
 from plugin.sync import deliver_notes, deliver_orders
 from plugin.web import create_web
 from tests.shared import ROOT
@@ -68,12 +69,12 @@ def test_connecting_says_first_what_it_does_and_does_it_once(shop: World, crm: k
     ]  # fmt: skip
     assert list(connect(ROOT, True, config)) == [*planned, "Nothing was done."]
     assert (crm.state.apps, crm.state.klasses, crm.state.installed) == ({}, {}, {})
-    assert list(connect(ROOT, False, config)) == [*planned, f"Done: app {APP}, client id client."]
+    assert list(connect(ROOT, False, config)) == [*planned, f"Done: app {APP}_{ORG_ID}, client id client."]
     again = ["Version 1.0.0: it is registered and has not changed.", "Nothing to install."]
     assert list(connect(ROOT, True, config)) == [*again, "Nothing was done."]
     moved = list(connect(ROOT, False, replace(config, public_url="https://else.example.test")))
     assert moved[0] == "Version 1.0.1: 1.0.0 is registered for good and differs."
-    assert crm.state.installed == {APP: "1.0.1"}
+    assert crm.state.installed == {f"{APP}_{ORG_ID}": "1.0.1"}
 
 
 def test_a_key_without_the_roles_registers_nothing(shop: World, crm: kustomer.Running) -> None:

@@ -82,11 +82,13 @@ class TokenHost:
         try:
             claims = self._claims(token)
             identity = _identity(claims)
-            lasts, jti = claims["exp"] - claims["iat"], _text(claims["jti"], 200)
-        except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
+            jti = _text(claims["jti"], 200)
+            if not 0 < claims["exp"] - claims["iat"] <= LONGEST:
+                raise ValueError("it lives too long")
+            until = datetime.fromtimestamp(claims["exp"], UTC) + timedelta(seconds=LEEWAY + 1)
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise SignInAgain(REFUSED) from error
-        until = datetime.fromtimestamp(claims["exp"], UTC) + timedelta(seconds=LEEWAY + 1)
-        if not 0 < lasts <= LONGEST or not self.crm.once("jti", jti, until, self.clock.now()):
+        if not self.crm.once("jti", jti, until, self.clock.now()):
             raise SignInAgain(REFUSED)
         return identity
 

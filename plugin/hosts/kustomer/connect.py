@@ -8,7 +8,7 @@ from typing import Any
 
 from plugin.errors import FixTheSetup
 from plugin.hosts.kustomer.client import Client, Refused
-from plugin.hosts.kustomer.definition import APP, GROUP, klass
+from plugin.hosts.kustomer.definition import APP, GROUP, klass, mark
 from plugin.hosts.kustomer.kobjects import KLASS
 
 ROLES = ("org.admin.apps", "org.permission.klass.create")
@@ -43,7 +43,7 @@ def look(client: Client, definition: Mapping[str, Any]) -> Steps:
     except Refused as refused:
         raise FixTheSetup(f"Kustomer refused to be looked at: {refused}.") from refused
     newest = max(known, key=lambda one: _parts(str(one["attributes"]["version"])), default=None)
-    same = newest is not None and _content(newest["attributes"]) == _content(definition)
+    same = newest is not None and mark(newest["attributes"]) == mark(definition)
     if newest is None:
         version, why = FIRST, "this app is not registered yet"
     elif same:
@@ -68,13 +68,14 @@ def carry_out(client: Client, steps: Steps, definition: Mapping[str, Any]) -> st
             own = klass()
             body = {"name": own["name"], "displayName": "Shopify order", "icon": own["icon"], "color": own["color"]}
             client.call("POST", "/v1/klasses", body)
-        if steps.install:
-            client.call("POST", "/v1/apps/install", {"app": APP, "version": steps.version})
         rows = [one["attributes"] for one in _rows(client, "/v1/apps/available") if _named(one)]
+        newest: Any = next((one for one in rows if one.get("version") == steps.version), {})
+        name = newest.get("app", APP)
+        if steps.install:
+            client.call("POST", "/v1/apps/install", {"app": name, "version": steps.version})
     except Refused as refused:
         raise FixTheSetup(f"Kustomer refused: {refused}. Nothing after this step was done.") from refused
-    newest: Any = next((one for one in rows if one.get("version") == steps.version), {})
-    return f"app {newest.get('app', APP)}, client id {newest.get('clientId', 'not told')}"
+    return f"app {name}, client id {newest.get('clientId', 'not told')}"
 
 
 def probe(client: Client, app: str, secret: str) -> Probed:
@@ -120,11 +121,6 @@ def _named(one: Mapping[str, Any]) -> bool:
     """A private app may have the organisation's id behind its name."""
     name = str(one["attributes"].get("app"))
     return name == APP or name.startswith(f"{APP}_")
-
-
-def _content(one: Mapping[str, Any]) -> str:
-    kept = ("title", "description", "settings", "klasses", "kviews", "commands", "i18n", "redirectUris")
-    return json.dumps({key: one.get(key) for key in kept}, sort_keys=True)
 
 
 def _parts(version: str) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from plugin.hosts.kustomer.kobjects import KLASS
@@ -31,13 +32,13 @@ def definition(manifest: Raw, actions: Sequence[Raw], public_url: str, version: 
     card = f"{public_url.rstrip('/')}/card"
     titles = ", ".join(str(one["title"]).lower() for one in actions)
     permissions = "\n".join(f"- {one['title']}" for one in manifest["permissions"].values())
-    return {
+    words = f"Shopify orders on the customer's timeline: {titles}.\n\nPermissions, mapped from role groups on the "
+    whole = {
         "app": APP,
         "version": version,
         "visibility": "private",
         "title": str(manifest["title"])[:40],
-        "description": f"Shopify orders on the customer's timeline: {titles}.\n\nPermissions, mapped from role "
-                       f"groups on the plugin's side:\n{permissions}",
+        "description": f"{words}plugin's side:\n{permissions}",
         "dependencies": ["kustomer-^1.8.5"],
         "redirectUris": [f"{public_url.rstrip('/')}/kustomer/callback"],
         "settings": {"default": _settings(manifest.get("settings", {}))},
@@ -49,7 +50,18 @@ def definition(manifest: Raw, actions: Sequence[Raw], public_url: str, version: 
         "commands": [_open(public_url)],
         "i18n": {"en_us": _words(manifest)},
         "changelog": {version: f"Card with: {titles}."},
-    }  # fmt: skip
+    }
+    return {**whole, "description": f"{whole['description']}\n\nDefinition {_digest(whole)}"}
+
+
+def mark(one: Raw) -> str:
+    """What tells a registered definition from another: Kustomer may change names in it, but not this word."""
+    return str(one.get("description", "")).rpartition("Definition ")[2]
+
+
+def _digest(whole: Raw) -> str:
+    kept = {key: value for key, value in whole.items() if key not in ("version", "changelog")}
+    return sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def klass() -> dict[str, Any]:

@@ -158,9 +158,14 @@ def _opened(token: str) -> dict[str, str]:
     """Base64url of a JSON object of texts, as `kustomer.js` makes it."""
     try:
         found = json.loads(urlsafe_b64decode(token.encode() + b"=" * (-len(token) % 4)))
-        texts = {key: one for key, one in found.items() if isinstance(one, str) and len(one) <= 1000}
-    except (ValueError, AttributeError) as error:
+        texts = {key: one for key, one in found.items() if _plain(one)}
+    except (ValueError, AttributeError, RecursionError) as error:
         raise SignInAgain(UNKNOWN) from error
     if not texts.get("customer"):
         raise NothingHere("The card must be opened at a customer.")
     return texts
+
+
+def _plain(one: Any) -> bool:
+    """Ids, handles and domains are short and plain; whatever else a page says is passed over."""
+    return isinstance(one, str) and len(one) <= 1000 and one.isascii() and one.isprintable()

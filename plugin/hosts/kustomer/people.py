@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from plugin.errors import NothingHere, SignInAgain, TryLater
+from plugin.errors import FixTheSetup, NothingHere, OrderActionsError, SignInAgain, TryLater
 from plugin.hosts.kustomer.client import ID, Client, Refused
 from plugin.ports import Clock
 from plugin.shapes import Customer
@@ -61,7 +61,7 @@ class People:
         try:
             attributes = self._client.get(f"/v1/users/{checked(user_id)}").get("attributes", {})
         except Refused as refused:
-            raise SignInAgain(UNKNOWN) from refused
+            raise _doubt(refused) from refused
         if attributes.get("userType") != "user" or attributes.get("deletedAt"):
             raise SignInAgain("Only a person who works in Kustomer now can use this card.")
         held, names = attributes.get("roleGroups"), self._remember("role groups", self._names)
@@ -76,7 +76,7 @@ class People:
             body = self._client.call("GET", "/v1/role-groups")
             found = {one["id"]: str(one["attributes"]["name"]) for one in body["data"]}
         except Refused as refused:
-            raise SignInAgain(UNKNOWN) from refused
+            raise _doubt(refused) from refused
         except (KeyError, TypeError) as error:
             raise TryLater("Kustomer's role groups could not be read.") from error
         names = list(found.values())
@@ -92,6 +92,13 @@ class People:
         fresh = ask()
         self._kept[key] = (now + timedelta(seconds=CACHE_SECONDS), fresh)
         return fresh
+
+
+def _doubt(refused: Refused) -> OrderActionsError:
+    """A key that is refused is the admin's matter: the agent's connection is kept."""
+    if refused.status in (401, 403):
+        return FixTheSetup(f"Kustomer refused the API key ({refused}). Ask an administrator.")
+    return SignInAgain(UNKNOWN)
 
 
 def checked(found: str) -> str:

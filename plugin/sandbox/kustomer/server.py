@@ -218,10 +218,10 @@ class _Door:
         known = [one["version"] for one in self._state.apps.values()]
         if any(_order(one) >= _order(body["version"]) for one in known):
             return error(409, "conflict", "The version must rise.")
-        self._state.apps[f"{body['app']}-{body['version']}"] = body
-        return jsonify(
-            data={"id": f"{body['app']}-{body['version']}", "attributes": {**body, "clientId": "client"}}
-        ), 201
+        body["app"] = f"{body['app']}_{ORG_ID}"  # a private app is given the organisation's id
+        key = f"{body['app']}-{body['version']}"
+        self._state.apps[key] = body
+        return jsonify(data={"id": key, "attributes": {**body, "clientId": "client"}}), 201
 
     def available(self) -> Answer:
         rows = [{"id": key, "attributes": {**one, "clientId": "client"}} for key, one in self._state.apps.items()]
