@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 
 import requests
 from flask import Flask, Response, jsonify, redirect, request
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer
 from werkzeug.wrappers import Response as AnyResponse
 
+from ..running import start, stop
 from .state import MACHINE, ORG_ID, State
 
 HERE = Path(__file__).parent
@@ -33,21 +34,12 @@ class Running:
         return f"http://127.0.0.1:{self.server.server_port}"
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join(timeout=5)
-        self.server.server_close()
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Requests of a sandbox are not worth a line each."""
+        stop(self.server, self.thread)
 
 
 def serve(port: int = 0) -> Running:
     state = State()
-    server = make_server("127.0.0.1", port, _app(state), threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="sandbox-kustomer", daemon=True)
-    thread.start()
+    server, thread = start(_app(state), port, "sandbox-kustomer")
     return Running(server, state, thread)
 
 
