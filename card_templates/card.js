@@ -1,6 +1,5 @@
-// The card's behaviour: who is asking, moving between fragments, live totals, sending once, following a run.
-// What people read comes from the server, or from the <template>s of shell.html where the server is not reached.
-
+// The card: who is asking, moving between fragments, live totals, sending once, following a run.
+// What people read comes from the server, or from the <template>s of shell.html where it is not reached.
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const byId = (id) => document.getElementById(id);
@@ -13,15 +12,16 @@ let form = null; // the live form: {element, touched, turn, timer, request, send
 // --- the CRM around the card -------------------------------------------------------------------------------
 const origins = JSON.parse($('meta[name="host-origins"]').content);
 let [host, hear] = [null, () => {}]; // the origin that answered; who waits for its token
+const [around, trusted] = $('meta[name="crm"]') ? [window, [location.origin]] : [window.parent, origins]; // or an adapter here
 
 function tell(message) {
   if (window.parent === window) return;
-  const known = origins.filter((origin) => origin === (host ?? location.ancestorOrigins?.[0]));
-  for (const origin of known.length ? known : origins) window.parent.postMessage(message, origin);
+  const known = trusted.filter((origin) => origin === (host ?? location.ancestorOrigins?.[0]));
+  for (const origin of known.length ? known : trusted) around.postMessage(message, origin);
 }
 
 window.addEventListener("message", ({ source, origin, data }) => {
-  if (source !== window.parent || !origins.includes(origin) || data?.type !== "order-actions:token") return;
+  if (source !== around || !trusted.includes(origin) || data?.type !== "order-actions:token") return;
   host = origin;
   if (["light", "dark"].includes(data.theme)) document.documentElement.dataset.theme = data.theme;
   if (typeof data.token === "string") hear(data.token);
@@ -53,6 +53,7 @@ async function exchange(first) {
   const answer = await sent.catch(() => null);
   const body = await answer?.json().catch(() => null);
   if (!body) throw new Unsent("offline");
+  if (answer.status === 401) tell({ type: "order-actions:refused" });
   if (!answer.ok) throw new Unsent("refused", String(body.message ?? ""));
   session = body.session;
   clearTimeout(renewal);
@@ -157,7 +158,6 @@ function adopt(element) { // a form that came back keeps what the agent touched
   form = { element, touched, turn: 0, timer: 0, sending: false, explain: false };
   markTouched();
 }
-
 function dropForm() {
   form?.request?.abort();
   clearTimeout(form?.timer);

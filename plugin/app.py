@@ -16,18 +16,23 @@ from plugin.commerce.shopify import Connection, Shopify
 from plugin.documents import order_query
 from plugin.errors import FixTheBundle, FixTheSetup
 from plugin.findings import has_errors, render
-from plugin.hosts.token import TokenHost
+from plugin.hosts.kustomer import Client, KustomerHost, OAuthApp, Org, Proxy, org_id_of
+from plugin.hosts.token import KeySet, TokenHost
 from plugin.logs import tell
 from plugin.pace import pace
-from plugin.ports import Tools
+from plugin.ports import Clock, Host, Tools
 from plugin.secrets import Keys
 from plugin.shapes import Bundle, StoreInfo
 from plugin.spec import load_bundle
+from plugin.stores.crm import SqlCrm
 from plugin.stores.database import connect, migrate, open_database
 from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
 from plugin.stores.watch import SqlWatch
 from plugin.tokens import Tokens
+from plugin.wire import is_safe_address
+
+KUSTOMER_SCRIPT = "https://cdn.kustomerapp.com/card-js/latest/kustomer-card.min.js"
 
 
 @dataclass(frozen=True)
@@ -40,14 +45,24 @@ class Config:
     store_name: str
     store_token: str
     webhook_secrets: tuple[str, ...]
-    host_secret: str
-    host_issuer: str
-    host_origins: tuple[str, ...]
+    host_secret: str = ""
+    host_issuer: str = ""
+    host_origins: tuple[str, ...] = ()
     notes_url: str | None = None
     notes_token: str = ""
     store_url: str | None = None
     settings: tuple[str, ...] = ()
     metrics_token: str | None = None
+    jwks_url: str = ""
+    public_url: str = ""
+    kustomer_org: str = ""
+    kustomer_key: str = ""
+    kustomer_client_id: str = ""
+    kustomer_client_secret: str = ""
+    kustomer_command_secret: str = ""
+    kustomer_app: str = ""
+    kustomer_url: str | None = None
+    kustomer_script: str = KUSTOMER_SCRIPT
 
 
 # variable: (field, help); the only list of them, also behind docs/reference.md
@@ -66,10 +81,39 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     ),
     "ORDER_ACTIONS_HOST_SECRET": (
         "host_secret",
-        "secret the CRM signs its tokens with, at least 32 characters",
+        "`crm.host: token`: secret the CRM signs its tokens with, at least 32 characters",
     ),
-    "ORDER_ACTIONS_HOST_ISSUER": ("host_issuer", "`iss` of the CRM's tokens"),
-    "ORDER_ACTIONS_HOST_ORIGINS": ("host_origins", "addresses that may frame the card, with commas"),
+    "ORDER_ACTIONS_HOST_JWKS_URL": (
+        "jwks_url",
+        "`crm.host: token`, instead of the secret: address of the CRM's public keys",
+    ),
+    "ORDER_ACTIONS_HOST_ISSUER": ("host_issuer", "`crm.host: token`: `iss` of the CRM's tokens"),
+    "ORDER_ACTIONS_HOST_ORIGINS": (
+        "host_origins",
+        "addresses that may frame the card, with commas; for Kustomer the organisation's own when left out",
+    ),
+    "ORDER_ACTIONS_PUBLIC_URL": (
+        "public_url",
+        "`crm.host: kustomer`: address of this service, like https://orders.example.com",
+    ),
+    "ORDER_ACTIONS_KUSTOMER_ORG": (
+        "kustomer_org",
+        "`crm.host: kustomer`: the organisation's name, the part before .kustomerapp.com",
+    ),
+    "ORDER_ACTIONS_KUSTOMER_KEY": ("kustomer_key", "`crm.host: kustomer`: API key of the organisation"),
+    "ORDER_ACTIONS_KUSTOMER_CLIENT_ID": ("kustomer_client_id", "`crm.host: kustomer`: the app's OAuth client id"),
+    "ORDER_ACTIONS_KUSTOMER_CLIENT_SECRET": (
+        "kustomer_client_secret",
+        "`crm.host: kustomer`: the app's OAuth client secret",
+    ),
+    "ORDER_ACTIONS_KUSTOMER_COMMAND_SECRET": (
+        "kustomer_command_secret",
+        "`crm.host: kustomer`: the app's setting `commandSecret`, at least 32 characters (may be left out)",
+    ),
+    "ORDER_ACTIONS_KUSTOMER_APP": (
+        "kustomer_app",
+        "`crm.host: kustomer`: the name of the installed app, as `connect kustomer` prints it",
+    ),
     "ORDER_ACTIONS_NOTES_URL": ("notes_url", "where notes for the timeline are posted (may be left out)"),
     "ORDER_ACTIONS_NOTES_TOKEN": ("notes_token", "bearer token for notes (may be left out)"),
     "ORDER_ACTIONS_SETTINGS": (
@@ -81,14 +125,22 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "bearer token that opens /metrics, at least 16 characters (left out: /metrics is closed)",
     ),
 }
-_OPTIONAL = {"notes_url", "notes_token", "settings", "metrics_token"}
+_REQUIRED = {"secret", "database", "store_domain", "store_name", "store_token", "webhook_secrets"}
+# CRM: what it needs besides; each entry is one of these fields
+_NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "token": (("host_secret", "jwks_url"), ("host_issuer",), ("host_origins",)),
+    "kustomer": (
+        ("public_url",), ("kustomer_org",), ("kustomer_key",), ("kustomer_client_id",), ("kustomer_client_secret",),
+        ("kustomer_app",),
+    ),
+}  # fmt: skip
 _LISTS = {"webhook_secrets", "host_origins", "settings"}
 
 
 def config_from(environ: Mapping[str, str]) -> Config:
     """Raises FixTheSetup naming every variable that is missing, and unknown ones."""
     unknown = sorted(name for name in environ if name.startswith("ORDER_ACTIONS_") and name not in VARIABLES)
-    missing = [name for name, (field, _) in VARIABLES.items() if field not in _OPTIONAL and not environ.get(name)]
+    missing = [name for name, (field, _) in VARIABLES.items() if field in _REQUIRED and not environ.get(name)]
     wrong = [f"{name} is missing: {VARIABLES[name][1]}" for name in missing]
     wrong += [f"{name} is not a variable of order-actions; take it away or mend its name" for name in unknown]
     if wrong:
@@ -153,12 +205,13 @@ def build(config: Config, root: Path) -> App:
 
 def plug(config: Config, root: Path, bundle: Bundle) -> App:
     """The program on a loaded bundle. Raises FixTheSetup."""
-    if len(config.host_secret) < 32:
-        raise FixTheSetup("ORDER_ACTIONS_HOST_SECRET needs at least 32 characters.")
+    _must_have(config, bundle.host)
     if config.metrics_token is not None and len(config.metrics_token) < 16:
         raise FixTheSetup("ORDER_ACTIONS_METRICS_TOKEN needs at least 16 characters.")
     keys = Keys(config.secret)
+    clock = SystemClock()
     engine = open_database(config.database)
+    crm = SqlCrm(engine, keys)
     store = StoreInfo(config.store_domain, config.store_name, settings_of(bundle, config.settings))
     pace(store.settings)  # a sum that is no amount stops the start, not the first refund
     reads = [(root / card.reads).read_text(encoding="utf-8") for card in bundle.cards.values() if card.reads]
@@ -166,14 +219,60 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
         bundle=_with_reads(bundle, root),
         query=order_query([*reads, *(action.reads for action in bundle.actions.values())]),
         commerce=Shopify([Connection(store, config.store_token, config.store_url)], bundle.api_version),
-        host=TokenHost(config.host_secret, config.host_issuer, config.notes_url, config.notes_token),
+        host=HOSTS[bundle.host](config, bundle, crm, keys, clock),
         runs=SqlRuns(engine, keys.box()),
         orders=SqlOrders(engine, keys),
         watch=SqlWatch(engine),
-        clock=SystemClock(),
+        crm=crm,
+        clock=clock,
     )
     templates = {name: card.template for name, card in bundle.cards.items()}
+    config = replace(config, host_origins=_origins(config))
     return App(tools, Tokens(keys), Cards(root, templates), root, config, engine)
+
+
+def _must_have(config: Config, host: str) -> None:
+    """Raises FixTheSetup naming every variable this CRM needs and does not have."""
+    names = {field: name for name, (field, _) in VARIABLES.items()}
+    missing = [one for one in _NEEDS[host] if not any(getattr(config, field) for field in one)]
+    if missing:
+        wanted = "\n".join(f"{' or '.join(names[field] for field in one)} is missing: it is needed for crm.host: {host}"
+                           for one in missing)  # fmt: skip
+        raise FixTheSetup(wanted)
+    for field in ("host_secret", "kustomer_command_secret"):
+        if getattr(config, field) and len(getattr(config, field)) < 32:
+            raise FixTheSetup(f"{names[field]} needs at least 32 characters.")
+
+
+def _origins(config: Config) -> tuple[str, ...]:
+    """Who may frame the card: what is configured, else the organisation in Kustomer."""
+    return config.host_origins or (Org(config.kustomer_org, config.kustomer_url).web,)
+
+
+def _token_host(config: Config, _bundle: Bundle, crm: SqlCrm, _keys: Keys, clock: Clock) -> Host:
+    published = KeySet(config.jwks_url) if config.jwks_url else None
+    if published and config.host_secret:
+        raise FixTheSetup("Set ORDER_ACTIONS_HOST_SECRET or ORDER_ACTIONS_HOST_JWKS_URL, not both.")
+    return TokenHost(
+        config.host_secret, config.host_issuer, crm, clock, published, config.notes_url, config.notes_token
+    )
+
+
+def _kustomer_host(config: Config, bundle: Bundle, crm: SqlCrm, keys: Keys, clock: Clock) -> Host:
+    if not is_safe_address(config.public_url):
+        raise FixTheSetup("ORDER_ACTIONS_PUBLIC_URL is not an https address.")
+    client = Client(Org(config.kustomer_org, config.kustomer_url), config.kustomer_key, clock)
+    redirect = f"{config.public_url.rstrip('/')}/kustomer/callback"
+    oauth = OAuthApp(config.kustomer_client_id, config.kustomer_client_secret, redirect)
+    proxy = Proxy(config.kustomer_command_secret, org_id_of(config.kustomer_key), bundle.identity == "proxy")
+    return KustomerHost(client, oauth, proxy, crm, keys, clock)
+
+
+# crm.host: what is plugged in
+HOSTS: Mapping[str, Callable[[Config, Bundle, SqlCrm, Keys, Clock], Host]] = {
+    "token": _token_host,
+    "kustomer": _kustomer_host,
+}
 
 
 def settings_of(bundle: Bundle, chosen: Sequence[str]) -> dict[str, object]:
@@ -248,6 +347,7 @@ class Worker:
             try:
                 sync.carry_on(self._app.tools, self._stop.is_set)
                 sync.deliver_notes(self._app.tools)
+                sync.deliver_orders(self._app.tools)
                 alarms.watch(self._app.tools)
             except Exception as error:  # noqa: BLE001 - the door of the background: one bad run must not stop the others
                 tell("worker.failed", raised=error)

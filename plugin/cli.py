@@ -273,6 +273,73 @@ def resolve(
     click.echo(command(bundle, run_id, how, reason, agent_id, groups))
 
 
+_what = click.argument("crm", type=click.Choice(["kustomer"]))
+
+
+@cli.command("export")
+@_what
+@click.option("--version", default="1.0.0", show_default=True, help="Version to write into the definition.")
+@_bundle
+def export(crm: str, version: str, bundle: Path | None) -> None:
+    """Write the app definition for CRM as JSON, made of plugin.yaml."""
+    from plugin.crm_commands import export as command
+
+    click.echo(json.dumps(command(bundle, version), indent=2))
+
+
+@cli.command()
+@_what
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@_bundle
+def connect(crm: str, dry_run: bool, bundle: Path | None) -> None:
+    """Register and install the app in CRM; safe to repeat. A registered version is permanent."""
+    from plugin.crm_commands import connect as command
+
+    for line in command(bundle, dry_run):
+        click.echo(line)
+
+
+@cli.command()
+@click.option("--probe-identity", is_flag=True, required=True,
+              help="Try to forge an agent through Kustomer's command proxy; keep what was found.")  # fmt: skip
+@_bundle
+def doctor(probe_identity: bool, bundle: Path | None) -> None:
+    """Look at what the installation rests on."""
+    from plugin.crm_commands import probe_identity as command
+
+    safe, told = command(bundle)
+    click.echo(f"command proxy: {'safe' if safe else 'NOT SAFE'}: {told}", err=not safe)
+    sys.exit(0 if safe else 1)
+
+
+@cli.group()
+def agents() -> None:
+    """Agents who connected their CRM account to the card."""
+
+
+@agents.command("list")
+@_bundle
+def list_agents(bundle: Path | None) -> None:
+    """Who is connected, and since when; a line for each browser."""
+    from plugin.crm_commands import list_agents as command
+
+    for line in command(bundle):
+        click.echo(line)
+
+
+@agents.command()
+@click.argument("user_id", required=False)
+@click.option("--all", "everybody", is_flag=True, help="Everybody.")
+@_bundle
+def revoke(user_id: str | None, everybody: bool, bundle: Path | None) -> None:
+    """End the connections of one agent; an open session ends within five minutes."""
+    from plugin.crm_commands import revoke as command
+
+    if bool(user_id) == everybody:
+        raise click.UsageError("Name one agent, or --all.")
+    click.echo(f"Ended: {command(bundle, user_id)}")
+
+
 def _read_form(path: Path | None) -> dict[str, Any] | None:
     from plugin.source import load
 

@@ -12,11 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from plugin import plan, views
+from plugin import permissions, plan, views
 from plugin.codec import encode
 from plugin.documents import changes, fingerprint
 from plugin.drafts import Draft, draft, judge, must_own, scope_of, store_of, unavailable
-from plugin.errors import AskAnAdmin, FixTheForm, LookAgain, NotAllowed, NothingHere, OrderActionsError, WaitForRun
+from plugin.errors import (
+    AskAnAdmin,
+    FixTheForm,
+    LookAgain,
+    NotAllowed,
+    NothingHere,
+    OrderActionsError,
+    SignInAgain,
+    WaitForRun,
+)
 from plugin.logs import tell
 from plugin.pace import pace
 from plugin.permissions import READ, check_limit, permission_set, require
@@ -52,8 +61,9 @@ def sign_in(tools: Tools, tokens: Tokens, identity: Identity) -> tuple[str, str]
     if identity.store is not None and identity.order is not None:
         place = Place(identity.store, identity.order)
     claims = SessionClaims(
-        identity.agent_id, identity.agent_name, chosen.name, identity.customer, identity.conversation, place
-    )
+        identity.agent_id, identity.agent_name, chosen.name, permissions.fingerprint(chosen), identity.customer,
+        identity.conversation, place, identity.read_only,
+    )  # fmt: skip
     start = views.order_url(place) if place else "/orders"
     return tokens.seal_session(claims, tools.clock.now()), start
 
@@ -64,7 +74,10 @@ def session_of(tools: Tools, claims: SessionClaims, door: str = "card") -> Sessi
     found = tools.bundle.permission_sets.get(claims.permission_set)
     if found is None:
         raise NotAllowed("Your permission set no longer exists. Ask an administrator.")
-    agent = Agent(claims.agent_id, claims.agent_name, found.name, found.grants, found.limit)
+    if permissions.fingerprint(found) != claims.permission_hash:
+        raise SignInAgain("What you may do has changed. Open the card again.")
+    grants = found.grants & {READ} if claims.read_only else found.grants
+    agent = Agent(claims.agent_id, claims.agent_name, found.name, grants, found.limit)
     return Session(agent, claims.customer, claims.conversation, claims.place, door)
 
 

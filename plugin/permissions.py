@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from hashlib import sha256
 
 from plugin.errors import NotAllowed
 from plugin.money import Money
@@ -20,6 +21,12 @@ def permission_set(bundle: Bundle, role_groups: Iterable[str]) -> PermissionSet:
         (bundle.permission_sets[name] for name in names),
         key=lambda one: (len(one.grants), -order.index(one.name)),
     )
+
+
+def fingerprint(chosen: PermissionSet) -> str:
+    """What a set grants and limits, in short: a session is good for the set it was opened with."""
+    parts = (chosen.name, sorted(chosen.grants), chosen.limit.shop, sorted(chosen.limit.presentment.items()))
+    return sha256(repr(parts).encode()).hexdigest()[:32]
 
 
 def require(agent: Agent, permission: str, titles: Mapping[str, str]) -> None:

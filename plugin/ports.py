@@ -54,15 +54,87 @@ class Commerce(Protocol):
 
 
 class Host(Protocol):
-    """A CRM."""
+    """A CRM. `keeps_orders`: it has a place for orders on its timeline, filled by `put_order`."""
+
+    keeps_orders: bool
 
     def identify(self, token: str) -> Identity:
-        """Who holds this token and which customer is shown. Raises SignInAgain."""
+        """Who holds this token and which customer is shown.
+
+        Raises SignInAgain on any doubt, TryLater when the CRM cannot be asked.
+        """
         ...
 
     def post_note(self, note: Note) -> None:
         """Write the note once for its id. Raises TryLater when it must be tried again."""
         ...
+
+    def put_order(self, row: OrderRow, email: str) -> None:
+        """Show the order as it stands on the timeline of the customer with this e-mail; safe to repeat.
+
+        Raises TryLater when it must be tried again.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One agent's connection: the sealed tokens of the CRM, kept under the hash of the agent's handle."""
+
+    user_id: str
+    sealed: bytes
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Owed:
+    """An order whose place on the CRM's timeline is older than what we know."""
+
+    row: OrderRow
+    email: str
+    attempts: int
+
+
+class Crm(Protocol):
+    """Tables `crm_grants`, `crm_orders`, `crm_probes` and `used_once`. Every method is one transaction."""
+
+    def once(self, kind: str, value: str, until: datetime, now: datetime) -> bool:
+        """True for the first caller; the value is remembered until then. What is over is forgotten."""
+        ...
+
+    def put_grant(self, key: str, user_id: str, sealed: bytes, now: datetime) -> None: ...
+
+    def grant(self, key: str) -> Grant | None: ...
+
+    def grants(self) -> Sequence[Grant]: ...
+
+    def take_grant(self, key: str, now: datetime, seconds: float) -> bool:
+        """Take the right to refresh its tokens; one holder at a time, for so many seconds."""
+        ...
+
+    def renew_grant(self, key: str, sealed: bytes | None) -> None:
+        """New tokens (None: the old ones stay), and the right to refresh is free again."""
+        ...
+
+    def drop_grant(self, key: str) -> None: ...
+
+    def drop_grants(self, user_id: str | None) -> int:
+        """Of one agent, or of all; how many."""
+        ...
+
+    def owe(self, place: Place, email: str, now: datetime) -> None:
+        """The order belongs onto the timeline of this customer; due at once, then after each change."""
+        ...
+
+    def owed(self, now: datetime) -> Sequence[Owed]: ...
+
+    def paid(self, place: Place, updated_at: str) -> None: ...
+
+    def owe_later(self, place: Place, attempts: int, at: datetime) -> None: ...
+
+    def put_probe(self, org: str, safe: bool, now: datetime) -> None: ...
+
+    def probe(self, org: str) -> tuple[bool, datetime] | None: ...
 
 
 @dataclass(frozen=True)
@@ -279,6 +351,7 @@ class Tools:
     runs: Runs
     orders: Orders
     watch: Watch
+    crm: Crm
     clock: Clock
 
     def store(self, domain: str) -> StoreInfo | None:

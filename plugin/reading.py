@@ -149,6 +149,8 @@ def list_orders(tools: Tools, store: str, email: str) -> None:
             continue
         place = Place(store, node["id"].rsplit("/", 1)[-1])
         tools.orders.put_header(place, email, header(node), webhook=None)
+        if tools.host.keeps_orders:
+            tools.crm.owe(place, email, tools.clock.now())
     tools.orders.mark_listed(store, email, tools.clock.now())
 
 

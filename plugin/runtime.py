@@ -93,6 +93,8 @@ def _close(work: Work, state: str) -> None:
         agent_name=run.agent_name,
         body=note_text(run, work.action, state),
         url=str(run.facts["url"]),
+        store=run.place.store,
+        order=run.place.order,
     )
     outcome = told(run, work.action, state)
     work.tools.runs.close(run.id, work.epoch, outcome, None if state == "failed" else note, now)

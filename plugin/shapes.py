@@ -150,6 +150,8 @@ class Bundle:
     actions: Mapping[str, Action]
     cards: Mapping[str, Card]
     role_groups: Mapping[str, str]
+    host: str = "token"
+    identity: str = "oauth"
 
 
 # ---------------------------------------------------------------- people and places
@@ -180,7 +182,10 @@ class Customer:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a CRM says of the person before the card, proved by its token or by asking the CRM."""
+    """What a CRM says of the person before the card, proved by its token or by asking the CRM.
+
+    `read_only`: the proof is good enough to read by, and not to move money.
+    """
 
     agent_id: str
     agent_name: str
@@ -189,6 +194,7 @@ class Identity:
     conversation: str | None = None
     store: str | None = None
     order: str | None = None
+    read_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -386,6 +392,8 @@ class Note:
     agent_name: str
     body: str
     url: str
+    store: str = ""
+    order: str = ""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ def load_bundle(root: Path) -> Bundle:
         actions={one.id: one for one in sorted(actions, key=lambda one: one.position)},
         cards={name: Card(one["template"], one.get("reads")) for name, one in manifest["cards"].items()},
         role_groups=manifest["crm"]["role_groups"],
+        host=manifest["crm"]["host"],
+        identity=manifest["crm"].get("identity", "oauth"),
     )
 
 

@@ -58,7 +58,10 @@ def take_webhook(tools: Tools, headers: Mapping[str, str], body: bytes) -> None:
     reached(Point.WEBHOOK_NEW)
     if topic in ORDER_TOPICS:
         place = Place(store, str(payload["id"]))
-        tools.orders.put_header(place, payload.get("email") or "", webhook_header(payload), webhook=now)
+        email = payload.get("email") or ""
+        tools.orders.put_header(place, email, webhook_header(payload), webhook=now)
+        if tools.host.keeps_orders and email:
+            tools.crm.owe(place, email, now)
         tools.runs.wake(place, now)  # what Shopify tells may end a doubt
     reached(Point.WEBHOOK_TAKEN)
     tools.orders.mark_webhook(store, webhook_id, topic, now)
@@ -108,6 +111,22 @@ def deliver_notes(tools: Tools) -> int:
         reached(Point.NOTE_POSTED)
         tools.runs.note_sent(note.id)
         tell("note.sent", tools.runs.run(note.id), attempt=attempts + 1)
+        sent += 1
+    return sent
+
+
+def deliver_orders(tools: Tools) -> int:
+    """Show changed orders on the CRM's timeline; a CRM that is away delays them."""
+    sent = 0
+    for owed in tools.crm.owed(tools.clock.now()):
+        place = owed.row.place
+        try:
+            tools.host.put_order(owed.row, owed.email)
+        except OrderActionsError:
+            delay = NOTE_DELAYS[min(owed.attempts, len(NOTE_DELAYS) - 1)]
+            tools.crm.owe_later(place, owed.attempts + 1, tools.clock.now() + timedelta(seconds=delay))
+            continue
+        tools.crm.paid(place, owed.row.updated_at)
         sent += 1
     return sent
 

@@ -19,14 +19,16 @@ _REQUIRED = ["exp", "aud", "sub"]
 
 @dataclass(frozen=True)
 class SessionClaims:
-    """Who looks at whom; the permission set is looked up again at every request."""
+    """Who looks at whom; the permission set is looked up again at every request, and must be as it was sealed."""
 
     agent_id: str
     agent_name: str
     permission_set: str
+    permission_hash: str
     customer: Customer
     conversation: str | None
     place: Place | None
+    read_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 
 from plugin import flow, views
 from plugin.app import App
+from plugin.connecting import routes as connecting_routes
 from plugin.errors import (
     ActInShopify,
     AskAnAdmin,
@@ -58,7 +59,7 @@ def create_web(app: App) -> Flask:
     gates = {name: Gate(name) for name in MOST}
     web.extensions["gates"] = gates
     door = _Door(app, gates["submits"])
-    for rule, method, view in [*door.routes(), *Monitoring(app).routes()]:
+    for rule, method, view in [*door.routes(), *Monitoring(app).routes(), *connecting_routes(app)]:
         web.add_url_rule(rule, f"{method} {rule}", bounded(rule, view, gates["requests"]), methods=[method])
     count_requests(web)
     web.register_error_handler(Exception, door.failed)
@@ -104,20 +105,23 @@ class _Door:
 
     def shell(self) -> Response:
         nonce = secrets.token_urlsafe(16)
-        origins = self._app.config.host_origins
+        config, crm = self._app.config, self._app.tools.bundle.host
+        origins = config.host_origins
+        script = config.kustomer_script if crm == "kustomer" else ""
         html = self._app.cards.render("shell", {
             "nonce": nonce, "css_url": "/static/card.css", "js_url": "/static/card.js",
             "host_origins": json.dumps(list(origins)), "view": "list", "order_url": None,
+            "crm": crm, "crm_script_url": script, "crm_app": config.kustomer_app,
         })  # fmt: skip
         answer = Response(html, mimetype="text/html")
         answer.headers["Content-Security-Policy"] = (
-            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; connect-src 'self'; "
+            f"default-src 'none'; script-src 'nonce-{nonce}' {script}; style-src 'self'; connect-src 'self'; "
             f"img-src 'self' data:; frame-ancestors {' '.join(origins)}; base-uri 'none'; form-action 'none'"
         )
         return answer
 
     def static(self, name: str) -> Response:
-        kinds = {"card.css": "text/css", "card.js": "text/javascript"}
+        kinds = {"card.css": "text/css", "card.js": "text/javascript", "kustomer.js": "text/javascript"}
         if name not in kinds:
             raise NothingHere("There is no such file.")
         body = (self._app.root / "card_templates" / name).read_bytes()
@@ -193,7 +197,7 @@ class _Door:
 
     def failed(self, error: Exception) -> Response:
         status, title, text = _told(error)
-        if request.path in ("/session", "/webhooks/shopify"):
+        if request.path in ("/session", "/webhooks/shopify", "/kustomer/commands/open"):
             answer = _json({"message": text}, status)
         else:
             context = views.message(title, text)

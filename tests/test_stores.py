@@ -13,10 +13,11 @@ from plugin.money import Money
 from plugin.ports import Alarm, AlarmKind, Doubt, LostLease, NewRun
 from plugin.secrets import Keys
 from plugin.shapes import Note, Place, Plan, PlannedStep, StepState
+from plugin.stores.crm import SqlCrm
 from plugin.stores.database import connect, open_database
 from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
-from plugin.stores.tables import metadata
+from plugin.stores.tables import crm_orders, metadata
 from plugin.stores.watch import SqlWatch
 from tests.proofs.sim.runs import MemoryRuns
 
@@ -347,3 +348,40 @@ def test_a_missing_driver_is_named_with_what_installs_it(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(FixTheSetup, match=r"pip install 'shopify-order-actions\[postgres\]'"):
         open_database("postgresql://localhost/x")
+
+
+class TestCrm:
+    @pytest.fixture
+    def crm(self, engine: Engine) -> SqlCrm:
+        return SqlCrm(engine, KEYS)
+
+    def test_a_value_is_accepted_once_until_its_time_is_over(self, crm: SqlCrm) -> None:
+        later = NOW + timedelta(seconds=60)
+        taken = [crm.once("jti", "a", later, NOW), crm.once("jti", "a", later, NOW), crm.once("state", "a", later, NOW)]
+        assert taken == [True, False, True]
+        assert crm.once("jti", "a", later, later + timedelta(seconds=1)), "its own token has ended by then"
+
+    def test_one_process_refreshes_a_grant_and_a_dead_one_blocks_it_for_a_while_only(self, crm: SqlCrm) -> None:
+        crm.put_grant("k", "u", b"old", NOW)
+        assert [crm.take_grant("k", NOW, 30), crm.take_grant("k", NOW, 30)] == [True, False]
+        assert crm.take_grant("k", NOW + timedelta(seconds=31), 30)
+        crm.renew_grant("k", b"new")
+        assert [one.sealed for one in crm.grants()] == [b"new"]
+        assert crm.take_grant("k", NOW, 30)
+
+    def test_an_order_is_owed_until_the_crm_knows_its_newest_state(
+        self, crm: SqlCrm, orders: SqlOrders, engine: Engine
+    ) -> None:
+        header = {"name": "#1001", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-02T00:00:00Z"}
+        orders.put_header(PLACE, "ada@example.com", header, webhook=None)
+        crm.owe(PLACE, "ada@example.com", NOW)
+        crm.owe(PLACE, "else@example.com", NOW)
+        assert [(one.row.name, one.email) for one in crm.owed(NOW)] == [("#1001", "ada@example.com")]
+        crm.paid(PLACE, "2026-01-02T00:00:00Z")
+        assert crm.owed(NOW) == []
+        orders.put_header(PLACE, "ada@example.com", {**header, "updatedAt": "2026-01-03T00:00:00Z"}, webhook=None)
+        assert len(crm.owed(NOW)) == 1
+        crm.owe_later(PLACE, 1, NOW + timedelta(seconds=5))
+        assert (len(crm.owed(NOW)), len(crm.owed(NOW + timedelta(seconds=6)))) == (0, 1)
+        with engine.connect() as tx:
+            assert b"example.com" not in tx.execute(select(crm_orders.c.email)).scalar_one()

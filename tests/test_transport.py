@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 import responses
 
+from plugin import wire
 from plugin.commerce import shopify
 from plugin.commerce.shopify import Connection, Shopify
 from plugin.errors import FixTheSetup, TryLater
@@ -32,7 +33,7 @@ def client(url: str) -> Shopify:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shopify, "READ", 0.5)
     monkeypatch.setattr(shopify, "CONNECT", 0.5)
-    monkeypatch.setattr(shopify, "DEADLINE", 1.0)
+    monkeypatch.setattr(wire, "DEADLINE", 1.0)
 
 
 @contextmanager

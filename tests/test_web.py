@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import jwt
 import pytest
@@ -30,7 +31,7 @@ def token(secret: str = SECRET, groups: tuple[str, ...] | None = ("Support leads
     now = datetime.now(UTC)
     full = {
         "iss": "desk", "aud": "order-actions", "sub": "ana", "name": "Ana", "groups": groups, "customer": ADA,
-        "iat": now, "exp": now + timedelta(seconds=60), "jti": "1", **claims,
+        "iat": now, "exp": now + timedelta(seconds=60), "jti": uuid4().hex, **claims,
     }  # fmt: skip
     return jwt.encode({key: value for key, value in full.items() if value is not None}, secret, algorithm="HS256")
 

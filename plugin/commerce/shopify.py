@@ -9,17 +9,16 @@ from ssl import SSLCertVerificationError
 from typing import Any
 
 import requests
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from plugin import metrics
 from plugin.errors import FixTheSetup, TryLater
 from plugin.logs import tell
 from plugin.ports import Reply
 from plugin.shapes import StoreInfo
+from plugin.wire import CONNECT, FAULTS, READ, bare_session, whole
 
 SHOP = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.myshopify\.com")
-MAX_BYTES = 1 << 20
-CONNECT, READ, DEADLINE = 5.0, 30.0, 45.0
 READ_TRIES = 3
 THROTTLED = 1.0  # seconds to wait before a reading is asked again
 
@@ -42,7 +41,7 @@ class Shopify:
                 raise FixTheSetup(f"{one.info.domain!r} is not a store's domain; write it like my-shop.myshopify.com")
         self._connections = {one.info.domain: one for one in connections}
         self._version = version
-        self._session = _session()
+        self._session = bare_session()
 
     def stores(self) -> Sequence[StoreInfo]:
         return [one.info for one in self._connections.values()]
@@ -64,7 +63,7 @@ class Shopify:
         raise TryLater("Shopify does not answer just now. Nothing was done; try again in a minute.")
 
     def send(self, store: str, body: bytes) -> Reply:
-        with _session() as fresh:
+        with bare_session() as fresh:
             return self._post(store, body, fresh)
 
     def _post(self, store: str, body: bytes, session: requests.Session) -> Reply:
@@ -83,43 +82,15 @@ class Shopify:
                 url, data=body, headers=headers, timeout=(CONNECT, READ), allow_redirects=False, stream=True
             )
             with answer:
-                content = _whole(answer)
+                content = whole(answer)
         except requests.RequestException as error:
             return Reply(None, b"", "not_sent" if _never_left(error) else "cut", type(error).__name__)
-        except (_TooMuch, HTTPError, OSError) as error:
+        except FAULTS as error:
             return Reply(None, b"", "cut", str(error) or type(error).__name__)
         served = answer.headers.get("X-Shopify-API-Version", self._version)
         if answer.status_code == 200 and served != self._version:
             return Reply(None, content, "cut", f"Shopify served version {served}, not {self._version}")
         return Reply(answer.status_code, content, None, "")
-
-
-class _TooMuch(Exception):
-    """The answer is longer or slower than any honest one."""
-
-
-def _session() -> requests.Session:
-    """No retries, no redirects, no proxy or .netrc from the environment."""
-    session = requests.Session()
-    session.trust_env = False
-    return session
-
-
-def _whole(answer: requests.Response) -> bytes:
-    """The body, within 1 MiB and the overall deadline (timeout= limits each read, not their sum).
-
-    `read1` gives what has come; `iter_content` would wait for a full part, however slowly it drips.
-    """
-    end = time.monotonic() + DEADLINE
-    parts, size = [], 0
-    while part := answer.raw.read1(65536, decode_content=True):
-        size += len(part)
-        if size > MAX_BYTES:
-            raise _TooMuch("the answer is longer than 1 MiB")
-        if time.monotonic() > end:
-            raise _TooMuch("the answer took too long")
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _never_left(error: requests.RequestException) -> bool:

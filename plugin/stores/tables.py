@@ -165,3 +165,43 @@ Index("alarms_of_store", alarms.c.store, alarms.c.kind)
 
 # One row a store: whoever writes a run that moves money holds it, so that payments are counted one after another.
 gates = Table("gates", metadata, Column("store", Text, primary_key=True))
+
+# What was accepted once and must not be accepted again: tokens of the CRM by their jti, OAuth states, tickets.
+used_once = Table(
+    "used_once",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("until", DateTime(timezone=True), nullable=False, index=True),
+)
+
+# Agents who connected their CRM account; the tokens are encrypted, the handle is kept as a keyed hash.
+crm_grants = Table(
+    "crm_grants",
+    metadata,
+    Column("handle_hash", Text, primary_key=True),
+    Column("user_id", Text, nullable=False, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("busy_until", DateTime(timezone=True)),
+)
+
+# Orders that belong onto a timeline of the CRM, and how far the CRM knows them.
+crm_orders = Table(
+    "crm_orders",
+    metadata,
+    Column("store", Text, primary_key=True),
+    Column("order_id", Text, primary_key=True),
+    Column("email", LargeBinary, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_at", DateTime(timezone=True), nullable=False),
+)
+
+crm_probes = Table(
+    "crm_probes",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("safe", Boolean, nullable=False),
+    Column("probed_at", DateTime(timezone=True), nullable=False),
+)

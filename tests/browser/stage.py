@@ -74,6 +74,9 @@ def _plugin(stage: Stage) -> Callable[[Request], Response]:
             "host_origins": json.dumps([stage.host]),
             "view": "list",
             "order_url": None,
+            "crm": "token",
+            "crm_script_url": "",
+            "crm_app": "",
         },
     )
 

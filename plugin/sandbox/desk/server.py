@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, render_template, request
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer
 
+from ..running import start, stop
 from . import shop
 from .notes import Notes, parse
 from .people import AGENTS, CONVERSATIONS, Customer, sign
@@ -32,23 +33,14 @@ class Running:
         return f"http://127.0.0.1:{self.server.server_port}"
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join(timeout=5)
-        self.server.server_close()
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Requests of a demo are not worth a line each."""
+        stop(self.server, self.thread)
 
 
 def serve(port: int, card_url: str, jwt_secret: str, store_url: str, notes_token: str) -> Running:
     """Start the desk on loopback, in a thread."""
     notes = Notes()
     app = _app(card_url, jwt_secret, store_url, notes_token, notes)
-    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, name="sandbox-desk", daemon=True)
-    thread.start()
+    server, thread = start(app, port, "sandbox-desk")
     return Running(server, notes, thread)
 
 

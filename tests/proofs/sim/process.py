@@ -55,7 +55,8 @@ class Process:
         self.agent: Agent | None = None
         place = scene()
         self.tools = Tools(
-            place.bundle, place.query, Line(self), Desk(self), Database(self), world.orders, None, ProcessClock(self)
+            place.bundle, place.query, Line(self), Desk(self), Database(self), world.orders, None, None,
+            ProcessClock(self),
         )  # type: ignore[arg-type]
 
     def gate(self, name: str) -> None:

@@ -1,0 +1,73 @@
+"""What every HTTP client of ours holds to: no redirects, no proxies of the environment, a size and a time."""
+
+import json
+import re
+import time
+from typing import Any
+
+import requests
+from urllib3.exceptions import HTTPError
+
+CONNECT, READ, DEADLINE = 5.0, 30.0, 45.0
+MAX_BYTES = 1 << 20
+_LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?(/.*)?")
+
+
+class TooMuch(Exception):
+    """The answer is longer or slower than any honest one."""
+
+
+# what `ask` may raise: nothing is known of the answer then
+FAULTS = (requests.RequestException, TooMuch, HTTPError, OSError)
+
+
+def bare_session() -> requests.Session:
+    """No retries, no redirects, no proxy or .netrc from the environment."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+def ask(
+    method: str, url: str, *, headers: dict[str, str] | None = None, data: Any = None, json_body: Any = None,
+    read: float = READ,
+) -> tuple[requests.Response, bytes]:  # fmt: skip
+    """One request and its whole body. Raises one of FAULTS."""
+    with bare_session() as session:
+        answer = session.request(
+            method, url, headers=headers, data=data, json=json_body, timeout=(CONNECT, read), allow_redirects=False,
+            stream=True,
+        )  # fmt: skip
+        with answer:
+            return answer, whole(answer)
+
+
+def whole(answer: requests.Response) -> bytes:
+    """The body, within 1 MiB and the overall deadline (timeout= limits each read, not their sum).
+
+    `read1` gives what has come; `iter_content` would wait for a full part, however slowly it drips.
+    """
+    end = time.monotonic() + DEADLINE
+    parts, size = [], 0
+    while part := answer.raw.read1(65536, decode_content=True):
+        size += len(part)
+        if size > MAX_BYTES:
+            raise TooMuch("the answer is longer than 1 MiB")
+        if time.monotonic() > end:
+            raise TooMuch("the answer took too long")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON of an answer; None for what is not JSON."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def is_safe_address(url: str) -> bool:
+    """HTTPS without anybody's name in it; plain HTTP on this machine only."""
+    plain = re.fullmatch(r"https://[a-z0-9.-]+(:[0-9]{1,5})?(/[^\s\\@]*)?", url)
+    return bool(plain or (_LOOPBACK.fullmatch(url) and "@" not in url and "\\" not in url))
