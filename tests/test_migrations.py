@@ -1,6 +1,6 @@
 """Migrations on both engines: the tables they make, twice, half, by many at once, and what is told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -70,22 +70,33 @@ def test_a_migration_that_breaks_half_way_leaves_nothing_and_is_safe_to_repeat(
     assert migrate(engine) == f"The database went from empty to {HEAD}."
 
 
-def _open(url: str, gate: Barrier, answers: "Queue[str]") -> None:
-    gate.wait(30)
-    engine = connect(url)
-    answers.put(migrate(engine) and str(version(engine)))
-    engine.dispose()
+def _open(urls: Sequence[str], gate: Barrier, answers: "Queue[str]") -> None:
+    for url in urls:
+        gate.wait(30)
+        engine = connect(url)
+        answers.put(migrate(engine) and str(version(engine)))
+        engine.dispose()
 
 
-def test_many_processes_that_start_at_once_migrate_once(empty_database: str) -> None:
-    gate, answers = context.Barrier(4), context.Queue()
-    processes = [context.Process(target=_open, args=(empty_database, gate, answers)) for _ in range(4)]
-    for one in processes:
+def together(urls: Sequence[str], processes: int = 6) -> list[str]:
+    """The versions that so many processes find which start at once, one database after the other."""
+    gate, answers = context.Barrier(processes), context.Queue()
+    started = [context.Process(target=_open, args=(urls, gate, answers), daemon=True) for _ in range(processes)]
+    for one in started:
         one.start()
-    assert [answers.get(timeout=60) for _ in processes] == [HEAD] * 4
-    for one in processes:
+    found = [answers.get(timeout=60) for _ in range(processes * len(urls))]
+    for one in started:
         one.join(30)
-    assert [one.exitcode for one in processes] == [0] * 4
+    return found
+
+
+def test_many_processes_that_start_at_once_migrate_once(postgres: Postgres) -> None:
+    assert together([postgres.empty()]) == [HEAD] * 6
+
+
+def test_many_processes_open_new_sqlite_files_at_once(tmp_path: Path) -> None:
+    """Making a file ready for readers beside a writer is the one thing for which SQLite does not wait."""
+    assert together([f"sqlite:///{tmp_path / str(number)}.sqlite" for number in range(20)]) == [HEAD] * 120
 
 
 def test_a_newer_database_is_left_alone(empty_database: str) -> None:
