@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from plugin.errors import FixTheSetup
@@ -15,6 +15,7 @@ from plugin.stores.rules import hash_of
 
 # An installation may trade durability for speed; a promise to have written down a refund may not be traded.
 _DURABLE = "SET synchronous_commit = on"
+LOCK_TRIES = 200  # ten seconds, like busy_timeout
 _PRAGMAS = ("busy_timeout=10000", "synchronous=FULL", "foreign_keys=ON")
 
 
@@ -59,7 +60,7 @@ def version(engine: Engine) -> str | None:
             if not inspect(tx).has_table("alembic_version"):
                 return None
             return tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    except OperationalError as error:
+    except DatabaseError as error:
         raise FixTheSetup(f"The database cannot be opened: {error.orig}") from error
 
 
@@ -122,7 +123,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 
 def _use_wal(cursor: DBAPICursor) -> None:
     """Switching a new file over is refused at once while another process does it: the timeout does not hold here."""
-    for _ in range(200):
+    for _ in range(LOCK_TRIES):
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
             return
