@@ -1,5 +1,8 @@
 """Migrations on both engines: the tables they make, twice, half, by many at once, and what is told."""
 
+import sqlite3
+import sys
+import threading
 from collections.abc import Iterator
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
@@ -13,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from plugin.errors import FixTheSetup
+from plugin.stores import database as database_module
 from plugin.stores import migrations
 from plugin.stores.database import connect, migrate, open_database, version
 from plugin.stores.migrations import HEAD
@@ -78,14 +82,27 @@ def _open(url: str, gate: Barrier, answers: "Queue[str]") -> None:
 
 
 def test_many_processes_that_start_at_once_migrate_once(empty_database: str) -> None:
-    gate, answers = context.Barrier(4), context.Queue()
-    processes = [context.Process(target=_open, args=(empty_database, gate, answers)) for _ in range(4)]
+    gate, answers = context.Barrier(6), context.Queue()
+    processes = [context.Process(target=_open, args=(empty_database, gate, answers), daemon=True) for _ in range(6)]
     for one in processes:
         one.start()
-    assert [answers.get(timeout=60) for _ in processes] == [HEAD] * 4
+    assert [answers.get(timeout=60) for _ in processes] == [HEAD] * 6
     for one in processes:
         one.join(30)
-    assert [one.exitcode for one in processes] == [0] * 4
+
+
+def test_a_new_sqlite_file_that_another_process_prepares_is_waited_for(tmp_path: Path) -> None:
+    """Switching a file to WAL beside a writer is the one thing for which SQLite does not wait by itself."""
+    path = tmp_path / "new.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    done = threading.Timer(0.2, other.rollback)
+    done.start()
+    engine = open_database(f"sqlite:///{path}")
+    done.join()
+    other.close()
+    assert version(engine) == HEAD
+    engine.dispose()
 
 
 def test_a_newer_database_is_left_alone(empty_database: str) -> None:
@@ -113,17 +130,53 @@ def test_sqlite_makes_its_tables_by_itself(tmp_path: Path) -> None:
 
 
 def test_postgresql_waits_for_the_command_that_changes_it(postgres: Postgres) -> None:
-    environ = variables(postgres.empty())
-    refused = order_actions("runs", "list", **environ)
-    said = f"The database is at no version, this program needs {HEAD}: run `order-actions migrate`.\n"
-    assert (refused.returncode, refused.stderr) == (3, said)
-    first = order_actions("migrate", **environ)
-    assert (first.returncode, first.stdout) == (0, f"The database went from empty to {HEAD}.\n")
-    again = order_actions("migrate", **environ)
-    assert (again.returncode, again.stdout) == (0, f"The database is at {HEAD} already; nothing to do.\n")
-    assert order_actions("runs", "list", **environ).returncode == 0
+    url = postgres.empty()
+    with pytest.raises(FixTheSetup) as refused:
+        open_database(url)
+    said = f"The database is at no version, this program needs {HEAD}: run `order-actions migrate`."
+    engine = connect(url)
+    assert (str(refused.value), tables(engine)) == (said, [])
+    engine.dispose()
+    done = order_actions("migrate", ORDER_ACTIONS_DATABASE=url)
+    assert (done.returncode, done.stdout) == (0, f"The database went from empty to {HEAD}.\n")
+    assert order_actions("runs", "list", **variables(url)).returncode == 0
 
 
-def test_a_database_that_does_not_answer_is_told_in_a_sentence(tmp_path: Path) -> None:
-    away = order_actions("migrate", **variables(f"postgresql://nobody@/none?host={tmp_path}"))
-    assert (away.returncode, away.stderr.startswith("The database cannot be opened: ")) == (3, True), away.stderr
+def test_migrating_needs_to_know_the_database_and_nothing_else() -> None:
+    asked = order_actions("migrate")
+    assert (asked.returncode, asked.stderr.partition(":")[0]) == (3, "ORDER_ACTIONS_DATABASE is missing")
+
+
+def refused_url(url: str) -> str:
+    """What is told of a database that cannot be used."""
+    engine = connect(url)
+    with pytest.raises(FixTheSetup) as error:
+        migrate(engine)
+    engine.dispose()
+    return str(error.value)
+
+
+def test_a_database_that_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear reader, " * 200, encoding="utf-8")
+    sqlite3.connect(tmp_path / "old.sqlite").close()
+    (tmp_path / "old.sqlite").touch()
+    urls = [
+        f"postgresql://nobody@/none?host={tmp_path}",
+        f"sqlite:///{tmp_path / 'letter.txt'}",
+        f"sqlite:///file:{tmp_path / 'old.sqlite'}?mode=ro&uri=true",
+    ]
+    assert {refused_url(url).partition(":")[0] for url in urls} == {"The database cannot be opened"}
+
+
+def test_a_file_that_stays_locked_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "LOCK_TRIES", 2)
+    other = sqlite3.connect(tmp_path / "new.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert refused_url(f"sqlite:///{tmp_path / 'new.sqlite'}") == "The database file is locked by another program."
+    other.close()
+
+
+def test_postgresql_without_its_driver_is_told_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(FixTheSetup, match=r"pip install 'shopify-order-actions\[postgres\]'"):
+        connect("postgresql://somebody@host/name")

@@ -1,10 +1,12 @@
 """Opens a database: SQLite for one machine, PostgreSQL for many; both keep what they say they have kept."""
 
+import sqlite3
+import time
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from plugin.errors import FixTheSetup
@@ -13,7 +15,8 @@ from plugin.stores.rules import hash_of
 
 # An installation may trade durability for speed; a promise to have written down a refund may not be traded.
 _DURABLE = "SET synchronous_commit = on"
-_PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+LOCK_TRIES = 200  # ten seconds, like busy_timeout
+_PRAGMAS = ("busy_timeout=10000", "synchronous=FULL", "foreign_keys=ON")
 
 
 def open_database(url: str) -> Engine:
@@ -57,7 +60,7 @@ def version(engine: Engine) -> str | None:
             if not inspect(tx).has_table("alembic_version"):
                 return None
             return tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    except OperationalError as error:
+    except DatabaseError as error:
         raise FixTheSetup(f"The database cannot be opened: {error.orig}") from error
 
 
@@ -113,8 +116,22 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
+    _use_wal(cursor)
     cursor.close()
     connection.create_function("hash_of", 1, hash_of, deterministic=True)
+
+
+def _use_wal(cursor: DBAPICursor) -> None:
+    """Switching a new file over is refused at once while another process does it: the timeout does not hold here."""
+    for _ in range(LOCK_TRIES):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            time.sleep(0.05)
+    raise FixTheSetup("The database file is locked by another program.")
 
 
 def _begin_sqlite(connection: Connection) -> None:
