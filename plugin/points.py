@@ -59,6 +59,8 @@ class Point(Enum):
     REDACTION_WRITTEN = "a finished run is emptied of personal data, not committed"
     REDACTION_COMMITTED = "a finished run is emptied of personal data"
     # notes and webhooks
+    NOTES_WRITTEN = "the notes that are due are taken, not committed"
+    NOTES_COMMITTED = "the notes that are due are taken, none is posted"
     NOTE_DUE = "a note is about to be posted to the CRM"
     NOTE_POSTED = "the CRM has the note, the outbox does not know"
     NOTE_WRITTEN = "the note's fate is written, not committed"

@@ -18,7 +18,7 @@ from plugin.shapes import Note, Run, Step, StepSpec, StepState
 from plugin.telling import note_text, told
 from plugin.verdicts import Kind, Verdict, judge
 
-LEASE_SECONDS = 90.0
+LEASE_SECONDS = 50.0  # longer than one call may take; a run whose process died goes on within a minute
 THROTTLE_TRIES = 4
 OVERSLEPT = 20.0  # seconds between the commit and the socket after which nothing is sent
 FIRST_SEND_WITHIN = 600.0  # seconds after which an intent that was never sent is given up

@@ -19,6 +19,7 @@ ORDER_TOPICS = {"orders/create", "orders/updated", "orders/cancelled", "orders/e
                 "orders/fulfilled", "orders/partially_fulfilled"}  # fmt: skip
 NOTE_DELAYS = (5, 15, 60, 300, 900)
 YOUNG = 60.0
+ABANDONED = 45.0  # seconds after which nobody comes back any more to a run that was never sent
 # a run younger than so many seconds is looked at every so many
 PAUSES = ((10.0, 1.0), (YOUNG, 3.0), (600.0, 15.0), (3600.0, 60.0), (float("inf"), 900.0))
 _FULFILLMENT = {
@@ -135,5 +136,5 @@ def _waits_for_shopify(run: Run, age: float) -> bool:
     if StepState.REVIEW in states:
         return False  # a person decides
     # A first step that was never sent belongs to the submit that wrote it, while that may still live.
-    known = {StepState.CONFIRMED, StepState.SETTLED, StepState.UNKNOWN}
-    return bool(states & known) or age > YOUNG
+    known = {StepState.CONFIRMED, StepState.SETTLED, StepState.UNKNOWN, StepState.SENDING}
+    return bool(states & known) or age > ABANDONED

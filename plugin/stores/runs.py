@@ -294,6 +294,8 @@ class SqlRuns:
         )
         with self._engine.begin() as tx:
             rows = tx.execute(take).all()
+            reached(Point.NOTES_WRITTEN)
+        reached(Point.NOTES_COMMITTED)
         return [(Note(**json.loads(self._box.decrypt(row.note))), row.attempts) for row in rows]
 
     def note_sent(self, note_id: str) -> None:

@@ -1,30 +1,32 @@
 """The crash matrix: every moment of a run, every kind of fault, judged by the store's own ledger.
 
-`python -m tests.proofs.matrix --engine URL` plays every cell; the tests play the same ones.
+`python -m tests.proofs.matrix --engine sqlite` plays every cell; the tests play the same ones.
 """
 
 import argparse
 import json
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
-from plugin import flow, points, sync
+from plugin import alarms, flow, points, sync
 from plugin.errors import OrderActionsError
 from plugin.flow import View
 from plugin.points import Point
 from plugin.review import resolve
 from plugin.sandbox.store import payloads
 from plugin.shapes import Place, Run, StepState
+from plugin.stores.tables import outbox
+from tests.databases import ENGINES
 from tests.proofs.cells import STORIES, WRITTEN, Cell, Story, cells
 from tests.proofs.lab import Died, Lab
+from tests.proofs.races import database_of
 from tests.world import BASE, CANCEL, DOMAIN
 
 PAUSES = (1, 2, 4, 10, 20, 60, 90, 180, 240, 300, 600, 1200, 3600, 3600, 7200, 14400, 43200)
@@ -55,6 +57,7 @@ class Play:
         self.told: list[Told] = []
         self.held: Run | None = None
         self.wrong: list[str] = []
+        self.entries: Sequence[Mapping[str, Any]] = ()
         self.by_hand = Decimal(0)
 
     def run(self) -> None:
@@ -63,18 +66,22 @@ class Play:
         self.lab.shop.send_faults += self.story.lost
         points.hook = self._reached
         try:
-            if self.story.webhook:
-                self._webhook()
-            else:
-                self._press(form)
-                self._meanwhile()
-            self._until_known()
-            if self.story.decides:
-                self._decide()
-                self._until_known()
+            with capture_logs() as self.entries:
+                self._live(form)
         finally:
             points.hook = None
             self.lab.dead = False
+
+    def _live(self, form: tuple[dict[str, Any], str]) -> None:
+        if self.story.webhook:
+            self._webhook()
+        else:
+            self._press(form)
+            self._meanwhile()
+        self._until_known()
+        if self.story.decides:
+            self._decide()
+            self._until_known()
 
     # ------------------------------------------------------------ the fault
 
@@ -123,9 +130,9 @@ class Play:
         """Two minutes: longer than any lease. Another worker does what is there to do meanwhile."""
         hook, points.hook = points.hook, None
         self.lab.shop.pass_by(120)
-        other, looked = self.lab.worker(), dict[str, datetime]()
+        other = self.lab.worker()
         for _ in range(3):
-            sync.carry_on(other, looked)
+            sync.carry_on(other)
             sync.deliver_notes(other)
             self.lab.shop.pass_by(5)
         for run in other.runs.open_runs():
@@ -214,16 +221,15 @@ class Play:
         raise AssertionError("the webhook was never taken")
 
     def _until_known(self) -> None:
-        looked: dict[str, datetime] = {}
         for pause in PAUSES:
             self.lab.shop.pass_by(pause)
             try:
-                sync.carry_on(self.lab.tools, looked)
+                sync.carry_on(self.lab.tools)
                 self._woke_up()
                 sync.deliver_notes(self.lab.tools)
+                alarms.watch(self.lab.tools)
             except Died:
                 self.lab.restart()
-                looked = {}
             except Exception:  # noqa: BLE001 - the worker's door goes on with the next round
                 continue
             if self._known():
@@ -233,8 +239,9 @@ class Play:
         """Nothing is on its way any more: not at Shopify, not here, not to the CRM."""
         runs = self.lab.tools.runs
         waiting = [run for run in runs.open_runs() if StepState.REVIEW not in {step.state for step in run.steps}]
-        late = self.lab.tools.clock.now().replace(year=2101)
-        return not waiting and not runs.due_notes(late) and not self.lab.shop.late
+        with self.lab.engine.connect() as tx:
+            notes = tx.execute(select(outbox.c.run_id).where(outbox.c.state == "waiting")).first()
+        return not waiting and notes is None and not self.lab.shop.late
 
     # ------------------------------------------------------------ the judgement
 
@@ -251,6 +258,8 @@ class Play:
         if len(runs) > 1:
             wrong.append(f"{len(runs)} runs for one form")
         wrong += [said for run in runs for said in self._of_run(run, moved, cancelled)]
+        logged = {entry.get("run") for entry in self.entries}
+        wrong += [f"the log says nothing of run {run.id}" for run in runs if run.id not in logged]
         if not runs and (moved or cancelled):
             wrong.append("money moved without a run")
         committed = {step.body for run in runs for step in run.steps}
@@ -344,18 +353,18 @@ def play(lab: Lab, cell: Cell) -> list[str]:
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--engine", default="")
+    words.add_argument("--engine", choices=ENGINES, required=True)
     words.add_argument("--visits", type=int, default=99)
     words.add_argument("--stories", type=int, default=99)
     given = words.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        lab = Lab(given.engine or f"sqlite:///{Path(folder) / 'matrix.sqlite'}")
+    with database_of(given.engine) as url:
+        lab = Lab(url)
         table = cells(traces(lab), given.visits, given.stories)
         wrong = [(cell, said) for cell in table if (said := play(lab, cell))]
     for cell, said in wrong:
         print(f"{cell}: {'; '.join(said)}")
     pairs = len({(cell.point, cell.kind) for cell in table})
-    print(f"{len(table)} cells ({pairs} pairs of point and kind): {len(wrong)} wrong")
+    print(f"{len(table)} cells ({pairs} pairs of point and kind) on {given.engine}: {len(wrong)} wrong")
     raise SystemExit(bool(wrong))
 
 
