@@ -39,7 +39,7 @@ class Lab:
         )  # fmt: skip
         app = plug(config, ROOT, _bundle())
         self.engine = app.engine
-        _may_be_emptied(self.engine)
+        may_be_emptied(self.engine)
         if self.engine.dialect.name == "sqlite":  # power cuts are not the matter here, and a sync is slow
             event.listen(self.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
         self.engine.dispose()
@@ -114,7 +114,7 @@ def _filled(raw: dict[str, Any], story: Story) -> dict[str, Any]:
     return raw
 
 
-def _may_be_emptied(engine: Engine) -> None:
+def may_be_emptied(engine: Engine) -> None:
     """The rule that nothing is ever deleted gives way between two cells; every other rule stays in force."""
     with engine.begin() as tx:
         for table in {one.table for one in RULES if one.event == "delete"}:
