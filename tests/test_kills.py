@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from plugin.stores.database import open_database
 from tests.proofs.kills import kills
 
 
 def test_a_killed_process_leaves_nothing_double_lost_or_stuck(tmp_path: Path) -> None:
-    count = kills(4, f"sqlite:///{tmp_path / 'kills.sqlite'}")
+    url = f"sqlite:///{tmp_path / 'kills.sqlite'}"
+    open_database(url).dispose()
+    count = kills(4, url)
     assert (count.line(), count.said) == ("4 kills: 0 double, 0 lost, 0 stuck", [])

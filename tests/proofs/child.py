@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import Counter
 
+import structlog
 from werkzeug.serving import make_server
 
 from plugin import points, runtime
@@ -32,6 +33,7 @@ def kill_at(point: Point, visit: int) -> None:
 
 
 def main() -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output is the proof's
     config = config_from({name: value for name, value in os.environ.items() if name.startswith("ORDER_ACTIONS_")})
     config = type(config)(**{**vars(config), "store_url": os.environ["PROOF_STORE"]})
     app = plug(config, ROOT, _bundle())

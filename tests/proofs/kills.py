@@ -1,6 +1,6 @@
 """Real kills: store and plugin are processes, a SIGKILL strikes at each point, and the store's ledger judges.
 
-`python -m tests.proofs.kills --kills 1000 --engine URL` ends in a line `N kills: 0 double, 0 lost, 0 stuck`.
+`python -m tests.proofs.kills --kills 1000 --engine sqlite` ends in a line `N kills: 0 double, 0 lost, 0 stuck`.
 """
 
 import argparse
@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,15 +16,18 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from html.parser import HTMLParser
 from itertools import cycle, islice, product
-from pathlib import Path
 from typing import Any
 
 import jwt
 import requests
-from sqlalchemy import Engine, create_engine, select
+from sqlalchemy import Engine, select
 
 from plugin.points import Point
+from plugin.stores.database import connect
 from plugin.stores.tables import metadata, outbox, runs
+from tests.databases import ENGINES
+from tests.proofs.lab import may_be_emptied
+from tests.proofs.races import database_of
 from tests.shared import ROOT
 from tests.world import BASE, CANCEL, DOMAIN, REFUND, SECRET
 
@@ -157,8 +159,8 @@ def moved(url: str) -> list[Decimal]:
 
 def strike(plugin: Plugin, count: Count, action: str, point: Point, visit: int) -> None:
     """Press, be killed, start again, wait until all is known, compare with the ledger, press again."""
-    engine = create_engine(plugin.database)
-    metadata.create_all(engine)
+    engine = connect(plugin.database)
+    may_be_emptied(engine)
     with engine.begin() as tx:
         for table in reversed(metadata.sorted_tables):
             tx.execute(table.delete())
@@ -234,10 +236,10 @@ def kills(number: int, database: str, say: Callable[[str], None] = lambda line: 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--kills", type=int, default=1000)
-    words.add_argument("--engine", default="")
+    words.add_argument("--engine", choices=ENGINES, required=True)
     given = words.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        count = kills(given.kills, given.engine or f"sqlite:///{Path(folder) / 'kills.sqlite'}", print)
+    with database_of(given.engine) as url:
+        count = kills(given.kills, url, print)
     for one in count.said:
         print(one)
     print(count.line())

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event, text
 
-from plugin import flow, points
+from plugin import flow, permissions, points
 from plugin.app import Config, plug
 from plugin.permissions import permission_set
 from plugin.ports import Tools
@@ -39,7 +39,7 @@ class Lab:
         )  # fmt: skip
         app = plug(config, ROOT, _bundle())
         self.engine = app.engine
-        _may_be_emptied(self.engine)
+        may_be_emptied(self.engine)
         if self.engine.dialect.name == "sqlite":  # power cuts are not the matter here, and a sync is slow
             event.listen(self.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
         self.engine.dispose()
@@ -90,7 +90,8 @@ class Lab:
     def session(self, number: int) -> Session:
         chosen = permission_set(self.base.bundle, ["Support leads"])
         customer = Customer("c1", str(self.shop.order(number).email), "Customer")
-        return flow.session_of(self.tools, SessionClaims(AGENT, "Ana", chosen.name, customer, None, None))
+        seal = permissions.fingerprint(chosen)
+        return flow.session_of(self.tools, SessionClaims(AGENT, "Ana", chosen.name, seal, customer, None, None))
 
     def form(self, story: Story) -> tuple[dict[str, Any], str]:
         """What the agent has on the screen: the same for every cell of a story."""
@@ -114,7 +115,7 @@ def _filled(raw: dict[str, Any], story: Story) -> dict[str, Any]:
     return raw
 
 
-def _may_be_emptied(engine: Engine) -> None:
+def may_be_emptied(engine: Engine) -> None:
     """The rule that nothing is ever deleted gives way between two cells; every other rule stays in force."""
     with engine.begin() as tx:
         for table in {one.table for one in RULES if one.event == "delete"}:

@@ -226,6 +226,8 @@ def _refusal(message: str) -> Reply:
 class Desk:
     """The Host socket; shows one note for each id, as a CRM that dedupes by it does."""
 
+    keeps_orders = False
+
     alive: Callable[[], None] = lambda: None
     faults: list[str] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)

@@ -186,6 +186,8 @@ class Line:
 class Desk:
     """The Host socket: a CRM that is away at times, and writes a note once for its id."""
 
+    keeps_orders = False
+
     def __init__(self, process: Process) -> None:
         self.process = process
         self.sent: set[str] = set()
