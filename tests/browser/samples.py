@@ -199,6 +199,8 @@ def orders_context(rows: list[Json], **more: Any) -> Json:
         "refresh_url": "/orders/refresh",
         "search_url": "/orders",
         "problem": None,
+        "reviews": None,
+        "reviews_url": "/reviews",
         "page": 1,
         "pages": 1,
         "prev_url": None,
@@ -278,7 +280,8 @@ def outcome_context(state: str, title: str, text: str, **more: Any) -> Json:
         "agent": "Ana Ruiz",
         "at": AT,
         "follow_url": None,
-        "order_url": "/stores/sandbox/orders/1027",
+        "back_label": "Back to the order",
+        "back_url": "/stores/sandbox/orders/1027",
         "rows": [],
         **more,
     }

@@ -41,6 +41,7 @@ WORKING = {
     "since": AT,
     "agent": "Sam Okafor",
     "follow_url": "/stores/sandbox/orders/1027/runs/1",
+    "decide_url": None,
 }
 
 
