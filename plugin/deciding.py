@@ -123,6 +123,7 @@ def decide(
 def _press(
     tools: Tools, tokens: Tokens, session: Session, run: Run, claims: FormClaims, answers: Answers
 ) -> View:  # fmt: skip
+    _must_doubt(tools, run)
     if answers.wrong or not answers.how or answers.how != claims.moves:
         case = _same_case(tools, run, claims)
         return _page(tools, tokens, session, case, answers, claims.run_id, sent=True, other=answers.how != claims.moves)
@@ -165,11 +166,15 @@ def _case(tools: Tools, run: Run) -> Case:
 
 def _same_case(tools: Tools, run: Run, claims: FormClaims) -> Case:
     """Raises LookAgain when the order or the run is not what the person was shown."""
-    if in_doubt(run) is None:
-        raise LookAgain(ENDED.format(title=views.TITLES[views.run_state(run, tools.clock.now())]))
+    _must_doubt(tools, run)
     case = _case(tools, run)
     stand_still(claims.fingerprint, case.step, case.seen.facts)
     return case
+
+
+def _must_doubt(tools: Tools, run: Run) -> None:
+    if in_doubt(run) is None:
+        raise LookAgain(ENDED.format(title=views.TITLES[views.run_state(run, tools.clock.now())]))
 
 
 def _claims(tokens: Tokens, session: Session, run: Run, token: str) -> FormClaims:
@@ -281,6 +286,7 @@ def _record(tools: Tools, run: Run) -> dict[str, Any]:
 
 def _step(step: Step) -> dict[str, Any]:
     return {
+        "number": step.position + 1,
         "name": step.name,
         "call": step.root,
         "state": _STATES[step.state],
