@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import Template, TemplateError
 from markupsafe import escape
 
 from plugin.errors import FixTheBundle
@@ -45,15 +46,21 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
 }
 
 
+_ENV = sandbox(FILTERS, autoescape=True)
+
+
+@lru_cache(maxsize=64)
+def _compiled(text: str) -> Template:
+    return _ENV.from_string(text)
+
+
 class Cards:
     """The compiled templates of a bundle."""
 
     def __init__(self, root: Path, templates: Mapping[str, str]) -> None:
-        self._env = sandbox(FILTERS, autoescape=True)
         try:
             self._templates = {
-                name: self._env.from_string((root / path).read_text(encoding="utf-8"))
-                for name, path in templates.items()
+                name: _compiled((root / path).read_text(encoding="utf-8")) for name, path in templates.items()
             }
         except (OSError, TemplateError) as error:
             raise FixTheBundle(f"A card template cannot be used: {error}") from error

@@ -32,10 +32,10 @@ from plugin.permissions import READ, check_limit, permission_set, require
 from plugin.points import Point, reached
 from plugin.ports import AlarmKind, NewRun, Tools
 from plugin.reading import Seen, list_orders, look, snapshot
-from plugin.review import decided_by, foreign
+from plugin.review import REVIEW
 from plugin.runtime import carry_out
-from plugin.shapes import Action, Agent, FormState, Identity, OrderFacts, Place, Plan, Run, Session, StoreInfo
-from plugin.telling import past_refunds, refunds_of, told
+from plugin.shapes import Action, Agent, FormState, Identity, Place, Plan, Run, Session, StoreInfo
+from plugin.standing import may_follow, open_run, outcome, past, refunds, waiting
 from plugin.tokens import FormClaims, SessionClaims, Tokens, new_run_id
 
 OTHER_AMOUNT = "The amount is not the one you were shown. Nothing was done; look at it and press again."
@@ -103,9 +103,12 @@ def card(tools: Tools, session: Session, query: str = "", page: int = 1, *, forc
         oldest = max(oldest, age or 0)
     rows = tools.orders.orders_of(email)
     stores = {one.domain: one for one in tools.commerce.stores()}
-    doubtful = {run.place for run in tools.runs.open_runs()}
+    opened = tools.runs.open_runs()
     shown = [row for row in rows if row.place.store in stores]
-    context = views.order_list(session.customer, shown, stores, doubtful, query, page, oldest, problem)
+    context = views.order_list(
+        session.customer, shown, stores, {run.place for run in opened}, query, page, oldest, problem,
+        len(waiting(tools, opened)) if REVIEW in session.agent.permissions else 0,
+    )  # fmt: skip
     return View("order_list", context)
 
 
@@ -119,8 +122,8 @@ def order(tools: Tools, session: Session, place: Place, *, force: bool = False) 
     fresh = None if force else snapshot(tools, place, session.customer.email)
     seen, at = fresh or (look(tools, place), tools.clock.now())
     must_own(session, seen)
-    open_run = tools.runs.open_run(place)
-    actions = [] if open_run else _actions(tools, session, seen, store)
+    opened = tools.runs.open_run(place)
+    actions = [] if opened else _actions(tools, session, seen, store)
     context = {
         "order": seen.view(tools.bundle.cards["order_view"].reads or ""),
         "store": store.data(),
@@ -131,9 +134,9 @@ def order(tools: Tools, session: Session, place: Place, *, force: bool = False) 
         "stale_reason": None,
         "actions": actions,
         "may_act": bool(actions),
-        "run": _open_run(tools, open_run, seen.facts) if open_run else None,
-        "refunds": past_refunds(seen.facts, _dates(tools, seen), tools.runs.runs_of(place)),
-        "history": [_past(tools, one) for one in tools.runs.runs_of(place) if not one.open],
+        "run": open_run(tools, session, opened, seen.facts) if opened else None,
+        "refunds": refunds(tools, seen),
+        "history": [past(tools, one) for one in tools.runs.runs_of(place) if not one.open],
         "shipped": seen.facts.fulfillment_status == "FULFILLED",
     }
     return View("order_view", context)
@@ -159,38 +162,6 @@ def _actions(tools: Tools, session: Session, seen: Seen, store: StoreInfo) -> li
         works = instead is not None and verdicts[instead.id][0] is None
         rows.append(views.action_row(action, seen.place, reason, instead if works else None))
     return rows
-
-
-def _dates(tools: Tools, seen: Seen) -> dict[str, str | None]:
-    """When Shopify made each refund, as far as the order view reads it."""
-    rows = seen.view(tools.bundle.cards["order_view"].reads or "").get("refunds") or []
-    return {one["id"]: one.get("createdAt") for one in rows if "id" in one}
-
-
-def _open_run(tools: Tools, run: Run, order: OrderFacts) -> dict[str, Any]:
-    view = _outcome(tools, run, order)["outcome"]
-    action = tools.bundle.actions.get(run.action_id)
-    return {
-        "state": view["state"],
-        "title": f"{run.agent_name}: {action.title if action else run.action_id} - {view['title']}",
-        "text": view["text"],
-        "since": run.created_at.isoformat(),
-        "agent": run.agent_name,
-        "follow_url": views.run_url(run.place, run.id),
-    }
-
-
-def _past(tools: Tools, run: Run) -> dict[str, Any]:
-    action = tools.bundle.actions.get(run.action_id)
-    outcome = run.outcome or {}
-    return {
-        "title": action.title if action else run.action_id,
-        "text": outcome.get("text", ""),
-        "at": run.created_at.isoformat(),
-        "agent": run.agent_name,
-        "state": outcome.get("state", ""),
-        "decisions": [views.decision(one) for one in run.resolutions],
-    }
 
 
 # ---------------------------------------------------------------- the form
@@ -240,9 +211,9 @@ def submit(
     action = _authorized(tools, session, action_id)
     claims = _claims(tokens, session, place, action, token)
     try:
-        return _same_again(tools, claims, raw) or _press(tools, tokens, session, action, raw, claims)
+        return _same_again(tools, session, claims, raw) or _press(tools, tokens, session, action, raw, claims)
     except OrderActionsError:
-        told_already = _same_again(tools, claims, raw)
+        told_already = _same_again(tools, session, claims, raw)
         if told_already is None:
             raise
         return told_already
@@ -257,7 +228,7 @@ def _press(
     mistakes, planned = judge(tools, session, filled, claims.run_id)
     if mistakes or planned is None:
         form = _form(tools, tokens, session, filled, claims.run_id, checked=True, sent=True)
-        return _same_again(tools, claims, raw) or form
+        return _same_again(tools, session, claims, raw) or form
     if plan.moves(planned) != claims.moves:
         return _form(tools, tokens, session, filled, claims.run_id, refused=FixTheForm({}, [OTHER_AMOUNT]))
     reached(Point.VALIDATED)
@@ -266,7 +237,7 @@ def _press(
     reached(Point.ANSWER_READY)
     if not run.open and (run.outcome or {}).get("state") == "failed":
         return _proved_failure(tools, tokens, session, filled, run)
-    return _outcome_view(tools, run)
+    return outcome_view(tools, session, run)
 
 
 def _begin(
@@ -313,9 +284,9 @@ def follow(tools: Tools, session: Session, place: Place, run_id: str) -> View:
     """How a run stands now, from our tables."""
     require(session.agent, READ, tools.bundle.permissions)
     run = tools.runs.run(run_id)
-    if run is None or run.place != place or run.customer_id != session.customer.id:
+    if run is None or run.place != place or not may_follow(tools, session, run):
         raise NothingHere("There is no such run on this order.")
-    return _outcome_view(tools, run)
+    return outcome_view(tools, session, run)
 
 
 # ---------------------------------------------------------------- the parts
@@ -335,7 +306,7 @@ def _must_be_free(tools: Tools, place: Place) -> None:
     """While a run is open, its state is shown instead of any form (money-safety R9)."""
     run = tools.runs.open_run(place)
     if run is not None:
-        title = views.TITLES[views.run_state(run)]
+        title = views.TITLES[views.run_state(run, tools.clock.now())]
         raise WaitForRun(f"{run.agent_name} is working on this order: {title}. Go back to the order.", run.id)
 
 
@@ -393,29 +364,21 @@ def _stand_still(claims: FormClaims, seen: Seen) -> None:
         raise LookAgain(f"The order changed since you opened this form: {'; '.join(changed)}. Nothing was done.")
 
 
-def _same_again(tools: Tools, claims: FormClaims, raw: Mapping[str, Any]) -> View | None:
+def _same_again(
+    tools: Tools, session: Session, claims: FormClaims, raw: Mapping[str, Any]
+) -> View | None:  # fmt: skip
     """The same form sent twice gets the same answer; another form under its id is refused."""
     run = tools.runs.run(claims.run_id)
     if run is None:
         return None
     if run.facts["raw"] != _digest(raw):
         raise LookAgain("This form was already sent with other values. Look at the order again.")
-    return _outcome_view(tools, run)
+    return outcome_view(tools, session, run)
 
 
 def _digest(raw: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()
 
 
-def _outcome(tools: Tools, run: Run, order: OrderFacts | None = None) -> dict[str, Any]:
-    state = views.run_state(run)
-    action = tools.bundle.actions.get(run.action_id)
-    text = str((run.outcome or {}).get("text", ""))
-    if run.open and state == "pending" and action is not None:
-        text = str(told(run, action, "pending")["text"])
-    others = foreign(tools, run, order) if order is not None else None
-    return views.outcome(run, state, views.run_text(run, state, text, decided_by(tools, run), others), refunds_of(run))
-
-
-def _outcome_view(tools: Tools, run: Run) -> View:
-    return View("outcome", _outcome(tools, run), 202 if run.open else 200)
+def outcome_view(tools: Tools, session: Session, run: Run) -> View:
+    return View("outcome", outcome(tools, session, run), 202 if run.open else 200)

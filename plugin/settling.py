@@ -22,6 +22,7 @@ SETTLE_TIME = 420.0
 LOOK_AGAIN = 1.0  # seconds an order just seen need not be read again
 NOT_PAID = "The refund is recorded in Shopify, but the payment provider did not pay it back."
 OTHER_MONEY = "Shopify paid back another amount than was asked for. Compare the order in Shopify with this run."
+NEVER_PAID = "Shopify did this, but shows no refund of it. Look at the order in Shopify."
 NEVER_ENDED = "Shopify accepted the cancel, but has not cancelled the order. Look at the order in Shopify."
 CHANGED = "Shopify says this failed, but the order changed meanwhile. Look at the order in Shopify."
 
@@ -116,9 +117,13 @@ def _follow_job(work: Work, step: Step, spec: StepSpec, poll: Poll) -> bool:
 
 def _too_long(work: Work, step: Step) -> None:
     """A job that never ends, or whose end nobody tells, must not keep a run open without a person."""
-    sent = step.last_sent_at
-    if sent and (work.tools.clock.now() - sent).total_seconds() > RESEND_WITHIN:
+    if _long_sent(work, step):
         work.record(step, StepState.REVIEW, error=NEVER_ENDED)
+
+
+def _long_sent(work: Work, step: Step) -> bool:
+    sent = step.last_sent_at
+    return sent is not None and (work.tools.clock.now() - sent).total_seconds() > RESEND_WITHIN
 
 
 def _job(work: Work, step: Step, poll: Poll) -> Any:
@@ -188,7 +193,9 @@ def _follow_money(work: Work, step: Step) -> bool:
         work.record(step, StepState.REVIEW, receipt=kept, error=NOT_PAID)
         return False
     if not _all_paid(refunds):
-        work.record(step, StepState.CONFIRMED, receipt=kept)
+        missing = not refunds and _long_sent(work, step)
+        state = StepState.REVIEW if missing else StepState.CONFIRMED
+        work.record(step, state, receipt=kept, error=NEVER_PAID if missing else None)
         return False
     as_asked = len(refunds) == 1 and refunds[0]["amount"] == step.moves
     if not as_asked and "$accepted" not in kept:

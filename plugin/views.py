@@ -8,10 +8,23 @@ from urllib.parse import quote
 from plugin.expr import Scope
 from plugin.filters import LineOption, LineSelection, PaymentSelection, clock_time, label
 from plugin.money import Money, from_shopify
-from plugin.shapes import Action, Customer, Field, FormState, OrderRow, Place, Resolution, Run, StepState, StoreInfo
+from plugin.shapes import (
+    Action,
+    Customer,
+    Field,
+    FormState,
+    OrderRow,
+    Place,
+    Resolution,
+    Run,
+    Step,
+    StepState,
+    StoreInfo,
+)
 
 PAGE = 20
 NOTHING_BACK = {"REFUNDED", "VOIDED"}
+REVIEWS_URL = "/reviews"
 
 
 def order_url(place: Place) -> str:
@@ -26,6 +39,10 @@ def run_url(place: Place, run_id: str) -> str:
     return f"{order_url(place)}/runs/{quote(run_id)}"
 
 
+def review_url(place: Place, run_id: str) -> str:
+    return f"{run_url(place, run_id)}/review"
+
+
 def admin_url(store: StoreInfo, order_id: str) -> str:
     return f"https://admin.shopify.com/store/{store.admin_name}/orders/{order_id}"
 
@@ -35,7 +52,7 @@ def admin_url(store: StoreInfo, order_id: str) -> str:
 
 def order_list(
     customer: Customer, rows: Sequence[OrderRow], stores: Mapping[str, StoreInfo], in_doubt: set[Place],
-    query: str, page: int, age_seconds: int, problem: str | None,
+    query: str, page: int, age_seconds: int, problem: str | None, waiting: int,
 ) -> dict[str, Any]:  # fmt: skip
     found = [row for row in rows if _matches(row, query)]
     pages = max(1, -(-len(found) // PAGE))
@@ -49,11 +66,17 @@ def order_list(
         "refresh_url": "/orders/refresh",
         "search_url": "/orders",
         "problem": problem,
+        "reviews": waiting_text(waiting) if waiting else None,
+        "reviews_url": REVIEWS_URL,
         "page": page,
         "pages": pages,
         "prev_url": _page_url(query, page - 1) if page > 1 else None,
         "next_url": _page_url(query, page + 1) if page < pages else None,
     }
+
+
+def waiting_text(count: int) -> str:
+    return "1 run waits for a decision" if count == 1 else f"{count} runs wait for a decision"
 
 
 def _page_url(query: str, page: int) -> str:
@@ -118,20 +141,29 @@ def action_row(action: Action, place: Place, reason: str | None, instead: Action
 # ---------------------------------------------------------------- runs
 
 
-def run_state(run: Run) -> str:
+ON_ITS_WAY = 10.0  # seconds a call may travel before nobody can say what becomes of it
+
+
+def run_state(run: Run, now: datetime) -> str:
     """One word for a run: working, pending, doubt, review, or how it ended."""
     if not run.open:
         return str((run.outcome or {}).get("state", "failed"))
     states = {step.state for step in run.steps}
     if StepState.REVIEW in states:
         return "review"
-    if StepState.UNKNOWN in states:
+    if StepState.UNKNOWN in states or any(_unanswered(step, now) for step in run.steps):
         return "doubt"
     last = next((step for step in run.steps if step.state is not StepState.SETTLED), None)
     job_open = last is not None and "jobResult" in (last.receipt or {}) and "$job" not in (last.receipt or {})
     if last is not None and last.state is StepState.CONFIRMED and not job_open:
         return "pending"
     return "working"
+
+
+def _unanswered(step: Step, now: datetime) -> bool:
+    """Sent a while ago and no answer written down: the server that sent it may have died."""
+    sent = step.last_sent_at
+    return step.state is StepState.SENDING and sent is not None and (now - sent).total_seconds() > ON_ITS_WAY
 
 
 IN_DOUBT = "We do not know yet whether Shopify did this. Do not repeat it, here or in Shopify; we are finding out."
@@ -163,7 +195,9 @@ def run_text(run: Run, state: str, told: str, by: datetime | None, foreign: Mone
     return WORKING if state == "working" else told
 
 
-def outcome(run: Run, state: str, text: str, refunds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def outcome(
+    run: Run, state: str, text: str, refunds: Sequence[Mapping[str, Any]], back: tuple[str, str]
+) -> dict[str, Any]:  # fmt: skip
     """Context of outcome.html."""
     follow = run_url(run.place, run.id) if state in OPEN_STATES else None
     return {
@@ -175,7 +209,8 @@ def outcome(run: Run, state: str, text: str, refunds: Sequence[Mapping[str, Any]
             "agent": run.agent_name,
             "at": run.created_at.isoformat(),
             "follow_url": follow,
-            "order_url": order_url(run.place),
+            "back_label": back[0],
+            "back_url": back[1],
             "decisions": [decision(one) for one in run.resolutions],
             "rows": [{"label": "Reference", "value": " ".join(step.marker for step in run.steps)}],
         }

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from plugin import flow, views
+from plugin import deciding, flow, views
 from plugin.app import App
 from plugin.connecting import routes as connecting_routes
 from plugin.errors import (
@@ -98,6 +98,10 @@ class _Door:
             (f"{form}/preview", "POST", self.preview),
             (form, "POST", self.submit),
             (f"{one}/runs/<run>", "GET", self.follow),
+            (f"{one}/runs/<run>/review", "GET", self.review),
+            (f"{one}/runs/<run>/review/preview", "POST", self.preview_review),
+            (f"{one}/runs/<run>/review", "POST", self.decide),
+            ("/reviews", "GET", self.reviews),
             ("/webhooks/shopify", "POST", self.webhook),
         ]
 
@@ -166,10 +170,25 @@ class _Door:
     def follow(self, store: str, order: str, run: str) -> Response:
         return self._show(flow.follow(self._tools, self._session(), _place(store, order), run))
 
-    def _with_form(self, step: Callable[..., View], store: str, order: str, action: str) -> View:
+    def reviews(self) -> Response:
+        return self._show(deciding.reviews(self._tools, self._session()))
+
+    def review(self, store: str, order: str, run: str) -> Response:
+        place = _place(store, order)
+        return self._show(deciding.open_review(self._tools, self._app.tokens, self._session(), place, run))
+
+    def preview_review(self, store: str, order: str, run: str) -> Response:
+        return self._show(self._with_form(deciding.preview, store, order, run))
+
+    def decide(self, store: str, order: str, run: str) -> Response:
+        with self._submits.entered():
+            return self._show(self._with_form(deciding.decide, store, order, run))
+
+    def _with_form(self, step: Callable[..., View], store: str, order: str, name: str) -> View:
+        """`name` is the action whose form it is, or the run that is decided about."""
         session = self._session()
-        raw, token = posted(self._app, action)
-        return step(self._tools, self._app.tokens, session, _place(store, order), action, raw, token)
+        raw, token = posted(self._app, name)
+        return step(self._tools, self._app.tokens, session, _place(store, order), name, raw, token)
 
     def _session(self) -> Session:
         return flow.session_of(self._tools, self._app.tokens.open_session(_bearer()))

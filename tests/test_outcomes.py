@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from plugin import flow
-from plugin.errors import TryLater
+from plugin.errors import LookAgain, TryLater
 from plugin.ports import Reply
+from plugin.review import resolve
 from plugin.runtime import UNREACHED, carry_out
-from plugin.sandbox.store import refunds
+from plugin.sandbox.store import cancels, refunds
 from plugin.sandbox.store.amounts import Bag
 from plugin.sandbox.store.making import Item, Plan
 from plugin.sandbox.store.orders import Behaviour, Payment
-from plugin.settling import OTHER_MONEY
+from plugin.settling import NEVER_PAID, OTHER_MONEY
 from plugin.shapes import Run, StepState
 from tests.inside import Inside, back, inside
 from tests.world import CANCEL, REFUND, mistakes
@@ -242,6 +243,33 @@ def test_a_cancel_that_was_made_and_not_answered_is_known_by_its_staff_note(shop
         shop.clock.sleep(20)
     assert told(run) == (False, "settled", "#1 is cancelled. Refunded $25.00.")
     assert run.steps[0].attempts == 1
+
+
+def test_a_cancel_whose_refund_never_appears_goes_to_a_person_after_ten_minutes(shop: Inside) -> None:
+    id = shop.put(MUGS)
+
+    def unpaid(body: bytes) -> Reply:
+        """Shopify cancels, with our reference, and pays nothing back."""
+        given = {**json.loads(body)["variables"], "orderId": shop.place(id).gid, "refundMethod": None, "refund": False}
+        with shop.store.lock:
+            cancels.cancel(shop.store, {"reason": "CUSTOMER", "restock": True, **given})
+        return Reply(502, b"", None, "")
+
+    run = cancel(shop, id, unpaid)
+    shop.clock.sleep(1)
+    states = []
+    for _ in range(3):
+        run = carry_out(shop.tools, run.id, 1.0)
+        states.append((run.steps[0].state, run.steps[0].error))
+        shop.clock.sleep(300)
+    assert states == [(StepState.CONFIRMED, None), (StepState.CONFIRMED, None), (StepState.REVIEW, NEVER_PAID)]
+    person = shop.session().agent
+    with pytest.raises(LookAgain, match="no refund on the order that may be meant"):
+        resolve(shop.tools, person, run.id, "refund", "looked")
+    with shop.store.lock:
+        refunds.by_hand(shop.store, shop.order(id), Decimal("25.00"), "paid by hand")
+    taken = resolve(shop.tools, person, run.id, str(shop.order(id).refunds[-1].id), "paid by hand")
+    assert told(taken) == (False, "settled", "#1 is cancelled. Refunded $25.00.")
 
 
 def _pay_and_refund(shop: Inside, id: int, amount: Decimal) -> None:

@@ -74,6 +74,8 @@ ROUTES = [
     ("GET", "/orders"), ("POST", "/orders/refresh"), ("GET", ORDER), ("POST", f"{ORDER}/refresh"),
     ("GET", f"{ORDER}/actions/{REFUND}"), ("POST", f"{ORDER}/actions/{REFUND}"),
     ("POST", f"{ORDER}/actions/{REFUND}/preview"), ("GET", f"{ORDER}/runs/1"),
+    ("GET", "/reviews"), ("GET", f"{ORDER}/runs/1/review"), ("POST", f"{ORDER}/runs/1/review"),
+    ("POST", f"{ORDER}/runs/1/review/preview"),
 ]  # fmt: skip
 
 

@@ -199,6 +199,8 @@ def orders_context(rows: list[Json], **more: Any) -> Json:
         "refresh_url": "/orders/refresh",
         "search_url": "/orders",
         "problem": None,
+        "reviews": None,
+        "reviews_url": "/reviews",
         "page": 1,
         "pages": 1,
         "prev_url": None,
@@ -278,8 +280,57 @@ def outcome_context(state: str, title: str, text: str, **more: Any) -> Json:
         "agent": "Ana Ruiz",
         "at": AT,
         "follow_url": None,
-        "order_url": "/stores/sandbox/orders/1027",
+        "back_label": "Back to the order",
+        "back_url": "/stores/sandbox/orders/1027",
         "rows": [],
         **more,
     }
     return {"outcome": outcome}
+
+
+def choice(how: str, title: str, effect: str, blocked: str | None = None, checked: bool = False) -> Json:
+    return {"how": how, "title": title, "effect": effect, "blocked": blocked, "checked": checked}
+
+
+def review_context(choices: list[Json], **more: Any) -> Json:
+    """A refund of $25.00 in doubt; somebody refunded the same in Shopify meanwhile."""
+    chosen = next((one for one in choices if one["checked"]), None)
+    url = "/stores/sandbox/orders/1027/runs/1/review"
+    refunds = [
+        {"number": "71", "at": AT, "amount": money("10.00"), "note": "", "made_by": "Sam Okafor", "run_id": "0"},
+        {"number": "72", "at": AT, "amount": money("25.00"), "note": "by hand", "made_by": None, "run_id": None},
+        {"number": "73", "at": None, "amount": money("1.00"), "note": "[ref 8FK2QX]", "made_by": "Ana", "run_id": "1"},
+    ]
+    step = {
+        "number": 1, "name": "refund", "call": "refundCreate", "state": "A person must decide",
+        "amount": money("25.00"), "reference": "[ref 8FK2QX]", "attempts": 2, "first_sent_at": AT, "last_sent_at": AT,
+    }  # fmt: skip
+    return {
+        "title": "Refund on #1027",
+        "order_name": "#1027",
+        "preview_url": f"{url}/preview",
+        "url": url,
+        "back_url": "/reviews",
+        "back_label": "Back to the runs",
+        "token": "signed.form.token",
+        "state": "A person must decide - do not repeat",
+        "why": ["The order changed without our reference while our answer was missing."],
+        "order": {
+            "name": "#1027", "admin_url": "https://admin.shopify.com/store/sandbox/orders/1027",
+            "store_name": "Acme Outdoor", "financial_status": "PARTIALLY_REFUNDED",
+            "fulfillment_status": "UNFULFILLED", "cancelled_at": None, "staff_note": None, "paid": money("201.59"),
+            "refunded": money("36.00"), "net": money("165.59"),
+            "refunds": [{**one, "this_run": one["run_id"] == "1"} for one in refunds],
+        },
+        "record": {"action": "Refund", "agent": "Ana Ruiz", "at": AT, "steps": [step], "decisions": []},
+        "choices": choices,
+        "reason": "",
+        "reason_error": None,
+        "max_reason": 500,
+        "errors": [],
+        "sentence": chosen["effect"] if chosen else "Choose what is right.",
+        "button": chosen["title"] if chosen else "Choose what is right",
+        "ready": chosen is not None,
+        "danger": chosen is not None and chosen["how"] == "again",
+        **more,
+    }  # fmt: skip

@@ -7,6 +7,7 @@ from tests.browser.samples import (
     AT,
     action,
     bag,
+    choice,
     field,
     form_context,
     full_order,
@@ -19,6 +20,7 @@ from tests.browser.samples import (
     payment,
     payment_option,
     refund,
+    review_context,
     row,
     shopify_order,
 )
@@ -41,6 +43,7 @@ WORKING = {
     "since": AT,
     "agent": "Sam Okafor",
     "follow_url": "/stores/sandbox/orders/1027/runs/1",
+    "decide_url": None,
 }
 
 
@@ -178,6 +181,7 @@ def _lists() -> dict[str, State]:
             orders_context(
                 _list()[:2],
                 age_seconds=600,
+                reviews="2 runs wait for a decision",
                 problem="Acme Europe did not answer; its orders are missing here.",
                 page=2,
                 pages=3,
@@ -236,6 +240,7 @@ def _orders() -> dict[str, State]:
         **WORKING,
         "state": "doubt",
         "title": "A refund is in doubt",
+        "decide_url": "/stores/sandbox/orders/1027/runs/1/review",
         "text": "Do not repeat it. We are finding out.",
     }
     yen, dinar = shopify_order("JPY", "12800"), shopify_order("KWD", "31.250", taxesIncluded=True)
@@ -394,4 +399,35 @@ def _outcomes() -> dict[str, State]:
     }
 
 
-STATES: dict[str, State] = {**_lists(), **_orders(), **_forms(), **_outcomes()}
+def _reviews() -> dict[str, State]:
+    waits = "Shopify may still carry out the last attempt. This can be decided from 14:12 UTC on."
+    again = ("again", "Send again: refund $25.00", "Sends the same call once more: refund $25.00.")
+    this = ("72", "It is this refund: $25.00, number 72", "Sends nothing. The run ends with refund 72 of $25.00.")
+    closed = ("not-done", "Close, not done", "Sends nothing, and this run pays nothing back. The order is free again.")
+    hostile = review_context([choice("again", EVIL, LONG, checked=True), choice("72", LONG, EVIL, EVIL)])
+    hostile |= {"title": EVIL, "why": [EVIL, LONG], "reason": EVIL + "</textarea>", "reason_error": EVIL}
+    hostile |= {"errors": [EVIL], "button": LONG}
+    hostile["order"] |= {"cancelled_at": AT, "staff_note": EVIL, "store_name": LONG}
+    hostile["order"]["refunds"][1] |= {"note": LONG}
+    hostile["record"] |= {"agent": EVIL, "decisions": [{"agent": EVIL, "at": AT, "what": LONG, "reason": EVIL}]}
+    rows = [
+        {
+            "url": "/stores/sandbox/orders/1027/runs/1/review", "name": name, "store_name": store, "action": "Refund",
+            "agent": agent, "at": AT, "amount": amount, "why": why,
+        }
+        for name, store, agent, amount, why in (
+            ("#1027", "Acme Outdoor", "Ana Ruiz", money("25.00"), "Shopify shows no trace of this after ten minutes."),
+            ("#1031", "Acme Europe", "Sam Okafor", None, "Somebody else cancelled this order."),
+            (LONG, EVIL, EVIL, money("999999999.99"), EVIL),
+        )
+    ]  # fmt: skip
+    shown = {"title": "3 runs wait for a decision", "rows": rows, "back_url": "/orders", "refresh_url": "/reviews"}
+    return {
+        "review": ("review.html", review_context([choice(*again, checked=True), choice(*this), choice(*closed)])),
+        "review_waits": ("review.html", review_context([choice(*one, waits) for one in (again, this, closed)])),
+        "review_hostile": ("review.html", hostile),
+        "review_list": ("review_list.html", shown),
+    }
+
+
+STATES: dict[str, State] = {**_lists(), **_orders(), **_forms(), **_outcomes(), **_reviews()}
