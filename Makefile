@@ -44,10 +44,14 @@ bench: $(VENV)/.test
 screenshot: $(VENV)/.test
 	$(BIN)/python docs/screenshot.py
 
-# What needs minutes. The proofs of money moving once come with the reconciler.
-prove: test
+# What needs an hour: money moves once, however the plug is pulled.
+prove: test coverage
+	RUNS=100000 JOBS=2 $(BIN)/python -m tests.proofs.sim
+	RUNS=100000 JOBS=2 KEYS=ignored $(BIN)/python -m tests.proofs.sim
 	$(BIN)/python -m tests.proofs.races --rounds 300 --engine sqlite
 	$(BIN)/python -m tests.proofs.races --rounds 300 --engine postgres
+	$(BIN)/python -m tests.proofs.kills --kills 500 --engine sqlite
+	$(BIN)/python -m tests.proofs.kills --kills 500 --engine postgres
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1)

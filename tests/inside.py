@@ -158,7 +158,10 @@ def inside() -> Inside:
     config = Config(
         secret=SECRET, database="sqlite://", store_domain=DOMAIN, store_name="Inside", store_token="token",
         webhook_secrets=("hook",), host_secret=SECRET, host_issuer="desk", host_origins=("http://desk.test",),
-        settings=("refund_after_fulfillment=true",),
+        settings=(
+            "refund_after_fulfillment=true", "refunds_per_store=0", "refunds_per_agent=0", "refund_sum_per_store=0",
+            "refund_sum_per_agent=0",
+        ),  # fmt: skip
     )  # fmt: skip
     app = plug(config, ROOT, _bundle())
     graph = schema.load((ROOT / "schemas/shopify-2026-10.graphql").read_text(encoding="utf-8"))
