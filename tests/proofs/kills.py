@@ -7,15 +7,18 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from html.parser import HTMLParser
 from itertools import cycle, islice, product
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -29,7 +32,7 @@ from tests.databases import ENGINES
 from tests.proofs.lab import may_be_emptied
 from tests.proofs.races import database_of
 from tests.shared import ROOT
-from tests.world import BASE, CANCEL, DOMAIN, REFUND, SECRET
+from tests.world import BASE, CANCEL, DOMAIN, REFUND, SECRET, variables
 
 WAIT = 60.0
 # The points that the life of a refund, a cancel and their notes come to; the others are read in doubt only.
@@ -62,41 +65,45 @@ def store() -> Iterator[str]:
         process.kill()
 
 
-@dataclass
 class Plugin:
     """The plugin in a process of its own; `start` again after it was killed, on the same database."""
 
-    database: str
-    store_url: str
-    process: subprocess.Popen[str] | None = None
-    url: str = ""
-
-    def start(self, point: Point | None = None, visit: int = 1) -> None:
-        named = {
-            "SECRET": SECRET, "DATABASE": self.database, "STORE_DOMAIN": DOMAIN, "STORE_NAME": "Sandbox",
-            "STORE_TOKEN": "token", "WEBHOOK_SECRETS": "hook", "HOST_SECRET": SECRET, "HOST_ISSUER": "desk",
-            "HOST_ORIGINS": "http://desk.test", "SETTINGS": "settle_time=1",
-        }  # fmt: skip
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("ORDER_ACTIONS_")}
-        environ |= {f"ORDER_ACTIONS_{name}": value for name, value in named.items()}
-        environ |= {"PROOF_STORE": self.store_url, "PROOF_LEASE": "1"}
-        if point is not None:
-            environ |= {"PROOF_POINT": point.name, "PROOF_VISIT": str(visit)}
-        command = [sys.executable, "-m", "tests.proofs.child"]
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environ, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+    def __init__(self, database: str, store_url: str, folder: Path) -> None:
+        self.database, self.store_url, self.mark = database, store_url, folder / "killed"
+        self.url, self._pid = "", 0
+        settings = {"ORDER_ACTIONS_SETTINGS": "settle_time=1"}
+        own = {"PROOF_STORE": store_url, "PROOF_MARK": str(self.mark)}
+        others = {name: value for name, value in os.environ.items() if not name.startswith("ORDER_ACTIONS_")}
+        self._forks = subprocess.Popen(
+            [sys.executable, "-m", "tests.proofs.child"], cwd=ROOT, env=others | variables(database) | settings | own,
+            text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        assert self.process.stdout is not None
-        self.url = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
+
+    def start(self, point: Point | None = None, visit: int = 0) -> None:
+        self.mark.unlink(missing_ok=True)
+        assert self._forks.stdin is not None and self._forks.stdout is not None
+        self._forks.stdin.write(f"{point.name if point else '-'} {visit}\n")
+        pid, port = self._forks.stdout.readline().split()
+        self.url, self._pid = f"http://127.0.0.1:{port}", int(pid)
+
+    def gone(self) -> bool:
+        try:
+            os.kill(self._pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
     def killed(self) -> bool:
-        return self.process is not None and self.process.poll() == -9
+        return self.mark.exists() and self.gone()
 
     def stop(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.communicate()
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        _until(self.gone, WAIT)
+
+    def close(self) -> None:
+        self.stop()
+        self._forks.communicate()
 
 
 def press(url: str, action: str) -> str:
@@ -222,13 +229,15 @@ def kills(number: int, database: str, say: Callable[[str], None] = lambda line: 
     """Strike at point after point until so many processes were killed; a point not come to is passed over."""
     count = Count()
     turns = cycle(product((1, 2, 3), (REFUND, CANCEL), DEADLY))
-    with store() as url:
-        plugin = Plugin(database, url)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        plugin = stack.enter_context(closing(Plugin(database, stack.enter_context(store()), folder)))
         for visit, action, point in islice(turns, number * 20):
             if count.kills == number:
                 break
+            before = count.kills
             strike(plugin, count, action, point, visit)
-            if count.kills % 50 == 0:
+            if count.kills > before and count.kills % 50 == 0:
                 say(count.line())
     return count
 
