@@ -11,7 +11,9 @@ import sys
 import threading
 from collections import Counter
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any, NoReturn
 
 import structlog
 from werkzeug.serving import make_server
@@ -23,6 +25,7 @@ from plugin.web import create_web
 from tests.shared import ROOT
 from tests.world import _bundle
 
+WIRE = ("CONNECTED", "HALF_SENT", "SENT", "HALF_ANSWERED")
 SOON = 1.0  # seconds of a lease, and of a run's youth; a proof cannot wait for the usual minute
 
 
@@ -39,12 +42,40 @@ def kill_at(point: Point, visit: int, mark: Path) -> None:
     points.hook = watch
 
 
+def kill_on_the_wire(moment: str, mark: Path) -> None:
+    """Gone while a mutation is on its way: the connection stands, half is sent, all is sent, half is answered."""
+    send, answer = HTTPConnection.send, HTTPConnection.getresponse
+
+    def die() -> NoReturn:
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    def sending(self: HTTPConnection, data: Any) -> None:
+        ours = isinstance(data, bytes) and b'"mutation ' in data
+        part = {"CONNECTED": b"", "HALF_SENT": data[: len(data) // 2]}.get(moment, data) if ours else data
+        send(self, part)
+        if ours and moment != "HALF_ANSWERED":
+            die()
+        if ours:
+            HTTPConnection.getresponse = answering  # type: ignore[method-assign]
+
+    def answering(self: HTTPConnection) -> NoReturn:
+        answer(self)
+        die()
+
+    HTTPConnection.send = sending  # type: ignore[method-assign]
+
+
 def live(config: Config, point: str, visit: str) -> None:
     """Serve and work until the end."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     app = plug(config, ROOT, _bundle())
-    if point != "-":
-        kill_at(Point[point], int(visit), Path(os.environ["PROOF_MARK"]))
+    mark = Path(os.environ["PROOF_MARK"])
+    if point in WIRE:
+        kill_on_the_wire(point, mark)
+    elif point != "-":
+        kill_at(Point[point], int(visit), mark)
     server = make_server("127.0.0.1", 0, create_web(app), threaded=True)
     print(os.getpid(), server.server_port, flush=True)
     Worker(app, pause=0.1).start()

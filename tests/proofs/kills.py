@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -19,25 +20,30 @@ from decimal import Decimal
 from html.parser import HTMLParser
 from itertools import cycle, islice, product
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, TypeVar
 
 import jwt
 import requests
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import OperationalError
 
 from plugin.points import Point
 from plugin.stores.database import connect
 from plugin.stores.tables import metadata, outbox, runs
-from tests.databases import ENGINES
+from tests.databases import ENGINES, Postgres, postgres_server
+from tests.proofs.child import WIRE
 from tests.proofs.lab import may_be_emptied
 from tests.proofs.races import database_of
 from tests.shared import ROOT
 from tests.world import BASE, CANCEL, DOMAIN, REFUND, SECRET, variables
 
+T = TypeVar("T")
 WAIT = 60.0
+PRESSES = 5  # of an agent whose form was never taken
 # The points that the life of a refund, a cancel and their notes come to; the others are read in doubt only.
 DOUBT = ("LISTED", "WEBHOOK", "REVIEW", "DECISION", "REFUSED", "DOUBT", "RESEND")
-DEADLY = [one for one in Point if not one.name.startswith(DOUBT)]
+DEADLY = [*WIRE, *(one.name for one in Point if not one.name.startswith(DOUBT))]
 ORDER = 1001
 WISH = {REFUND: Decimal(25), CANCEL: Decimal("67.5")}
 
@@ -59,7 +65,7 @@ def store() -> Iterator[str]:
     """The sandbox store in a process of its own; it survives every kill."""
     command = [sys.executable, "-u", "-m", "plugin.sandbox.store", "--port", "0", "--token", "token",
                "--settle-delay", "0.2", "--cancel-delay", "0.2"]  # fmt: skip
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().split(" answers at ")[1].split(";")[0]
         process.kill()
@@ -79,10 +85,10 @@ class Plugin:
             text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def start(self, point: Point | None = None, visit: int = 0) -> None:
+    def start(self, point: str = "-", visit: int = 0) -> None:
         self.mark.unlink(missing_ok=True)
         assert self._forks.stdin is not None and self._forks.stdout is not None
-        self._forks.stdin.write(f"{point.name if point else '-'} {visit}\n")
+        self._forks.stdin.write(f"{point} {visit}\n")
         pid, port = self._forks.stdout.readline().split()
         self.url, self._pid = f"http://127.0.0.1:{port}", int(pid)
 
@@ -123,7 +129,7 @@ def press(url: str, action: str) -> str:
             form[next(name for name in form if name.startswith("lines["))] = "1"
             form |= _posted(requests.post(f"{form_url}/preview", data=form, headers=headers, timeout=10).text)
         return requests.post(form_url, data=form, headers=headers, timeout=20).text
-    except requests.RequestException:
+    except (requests.RequestException, KeyError, StopIteration):  # nobody answers, or says that it cannot now
         return ""
 
 
@@ -164,13 +170,10 @@ def moved(url: str) -> list[Decimal]:
 # ---------------------------------------------------------------- one kill
 
 
-def strike(plugin: Plugin, count: Count, action: str, point: Point, visit: int) -> None:
+def strike(plugin: Plugin, count: Count, action: str, point: str, visit: int) -> None:
     """Press, be killed, start again, wait until all is known, compare with the ledger, press again."""
     engine = connect(plugin.database)
-    may_be_emptied(engine)
-    with engine.begin() as tx:
-        for table in reversed(metadata.sorted_tables):
-            tx.execute(table.delete())
+    _asked(engine, _empty)
     requests.post(f"{plugin.store_url}/_sandbox/reset", timeout=10)
     plugin.start(point, visit)
     press(plugin.url, action)
@@ -178,11 +181,12 @@ def strike(plugin: Plugin, count: Count, action: str, point: Point, visit: int) 
     struck = plugin.killed()
     plugin.stop()
     plugin.start()
-    name = f"{action} {point.name}#{visit}"
-    known = _until(lambda: _known(engine) is not None or not _rows(engine), WAIT)
-    if not _rows(engine):  # killed before anything was written: the agent sees that and presses again
-        press(plugin.url, action)
-        known = _until(lambda: _known(engine) is not None, WAIT)
+    name = f"{action} {point}#{visit}"
+    for _ in range(PRESSES):
+        known = _until(lambda: _known(engine) is not None or not _rows(engine), WAIT)
+        if known and _rows(engine):
+            break
+        press(plugin.url, action)  # nothing was written: the agent sees that and presses again
     plugin.stop()
     count.kills += struck
     _judge(count, name, action, moved(plugin.store_url), known and _known(engine))
@@ -201,15 +205,31 @@ def _judge(count: Count, name: str, action: str, paid: list[Decimal], state: str
     count.said.append(f"{name}: ended as {state}, the ledger says {paid}")
 
 
+def _asked(engine: Engine, ask: Callable[[Connection], T]) -> T:
+    """The proof's own look at the database, which may be away just now."""
+    end = time.monotonic() + WAIT
+    while True:
+        try:
+            with engine.begin() as tx:
+                return ask(tx)
+        except OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
+def _empty(tx: Connection) -> None:
+    for table in reversed(metadata.sorted_tables):
+        tx.execute(table.delete())
+
+
 def _rows(engine: Engine) -> list[Any]:
-    with engine.connect() as tx:
-        return list(tx.execute(select(runs.c.is_open, runs.c.outcome)))
+    return _asked(engine, lambda tx: list(tx.execute(select(runs.c.is_open, runs.c.outcome))))
 
 
 def _known(engine: Engine) -> str | None:
     """How the run ended, once its note is out as well."""
-    with engine.connect() as tx:
-        waiting = tx.execute(select(outbox.c.run_id).where(outbox.c.state != "sent")).first()
+    waiting = _asked(engine, lambda tx: tx.execute(select(outbox.c.run_id).where(outbox.c.state != "sent")).first())
     rows = _rows(engine)
     if waiting or not rows or any(row.is_open for row in rows):
         return None
@@ -228,7 +248,10 @@ def _until(holds: Callable[[], bool], seconds: float) -> bool:
 def kills(number: int, database: str, say: Callable[[str], None] = lambda line: None) -> Count:
     """Strike at point after point until so many processes were killed; a point not come to is passed over."""
     count = Count()
-    turns = cycle(product((1, 2, 3), (REFUND, CANCEL), DEADLY))
+    turns = cycle(sorted(product((1, 2, 3), (REFUND, CANCEL), DEADLY), key=lambda one: Random(str(one)).random()))
+    engine = connect(database)
+    may_be_emptied(engine)
+    engine.dispose()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         plugin = stack.enter_context(closing(Plugin(database, stack.enter_context(store()), folder)))
@@ -242,13 +265,36 @@ def kills(number: int, database: str, say: Callable[[str], None] = lambda line: 
     return count
 
 
+@contextmanager
+def restarting(server: Postgres) -> Iterator[None]:
+    """The database goes away at once and comes back, every few seconds, whatever anybody is doing."""
+    over = threading.Event()
+
+    def restart() -> None:
+        while not over.wait(random.uniform(2, 6)):
+            server.restart()
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--kills", type=int, default=1000)
     words.add_argument("--engine", choices=ENGINES, required=True)
+    words.add_argument("--restart-database", action="store_true", help="PostgreSQL is restarted all the time")
     given = words.parse_args()
-    with database_of(given.engine) as url:
-        count = kills(given.kills, url, print)
+    if given.restart_database:
+        with postgres_server() as server, restarting(server):
+            count = kills(given.kills, server.fresh(), print)
+    else:
+        with database_of(given.engine) as url:
+            count = kills(given.kills, url, print)
     for one in count.said:
         print(one)
     print(count.line())
