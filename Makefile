@@ -50,8 +50,11 @@ prove: test coverage
 	RUNS=100000 JOBS=2 KEYS=ignored $(BIN)/python -m tests.proofs.sim
 	$(BIN)/python -m tests.proofs.races --rounds 300 --engine sqlite
 	$(BIN)/python -m tests.proofs.races --rounds 300 --engine postgres
+	$(BIN)/python -m tests.proofs.matrix --engine sqlite
+	$(BIN)/python -m tests.proofs.matrix --engine postgres
 	$(BIN)/python -m tests.proofs.kills --kills 500 --engine sqlite
-	$(BIN)/python -m tests.proofs.kills --kills 500 --engine postgres
+	$(BIN)/python -m tests.proofs.kills --kills 400 --engine postgres
+	$(BIN)/python -m tests.proofs.kills --kills 100 --engine postgres --restart-database
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1)

