@@ -202,14 +202,16 @@ def test_the_same_press_twice_is_one_decision_with_one_answer(shop: World, clien
     assert (run.steps[0].attempts, len(run.resolutions), shop.ledger(1001)["refunded"]) == (2, 1, 50)
 
 
-def test_presses_that_arrive_at_once_are_one_decision_with_one_answer(shop: World, client: FlaskClient) -> None:
+def test_presses_that_arrive_at_once_are_one_decision_and_none_is_refused(shop: World, client: FlaskClient) -> None:
     run_id = moved_in_doubt(shop)
     lead = Person(client, run_id)
     page = lead.chosen("again")
     press: Callable[[int], TestResponse] = lambda _: lead.press("again", page)  # noqa: E731
     with ThreadPoolExecutor(4) as hands:
         heard = list(hands.map(press, range(4)))
-    assert {(one.status_code, "Refunded $25.00 on #1001." in one.text) for one in heard} == {(200, True)}
+    told = {(one.status_code, "Refunded $25.00 on #1001." in one.text) for one in heard}
+    assert (200, True) in told
+    assert told <= {(200, True), (202, False)}, "done, or still at it on a busy machine: never that nothing was done"
     run = run_of(shop, run_id)
     assert (run.steps[0].attempts, len(run.resolutions), shop.ledger(1001)["refunded"]) == (2, 1, 50)
 
