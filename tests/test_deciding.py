@@ -212,6 +212,8 @@ def test_presses_that_arrive_at_once_are_one_decision_and_none_is_refused(shop: 
     told = {(one.status_code, "Refunded $25.00 on #1001." in one.text) for one in heard}
     assert (200, True) in told
     assert told <= {(200, True), (202, False)}, "done, or still at it on a busy machine: never that nothing was done"
+    late = lead.press("again", page)
+    assert (late.status_code, "Refunded $25.00 on #1001." in late.text) == (200, True), "and in the end one answer"
     run = run_of(shop, run_id)
     assert (run.steps[0].attempts, len(run.resolutions), shop.ledger(1001)["refunded"]) == (2, 1, 50)
 
