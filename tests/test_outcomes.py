@@ -11,6 +11,7 @@ import pytest
 from plugin import flow
 from plugin.errors import LookAgain, TryLater
 from plugin.ports import Reply
+from plugin.reconcile import CANCELLED_BY_OTHERS
 from plugin.review import resolve
 from plugin.runtime import UNREACHED, carry_out
 from plugin.sandbox.store import cancels, refunds
@@ -245,6 +246,22 @@ def test_a_cancel_that_was_made_and_not_answered_is_known_by_its_staff_note(shop
     assert run.steps[0].attempts == 1
 
 
+def test_a_cancel_of_somebody_else_is_not_told_as_ours_when_our_job_is_not_known(shop: Inside) -> None:
+    id = shop.put(MUGS)
+
+    def by_hand(body: bytes) -> Reply:
+        given = json.loads(body)
+        given["variables"]["staffNote"] = "by hand"
+        shop.wire.carry_out(json.dumps(given).encode())
+        job = {"job": {"id": "gid://shopify/Job/1", "done": False}, "jobResult": None, "orderCancelUserErrors": []}
+        return answer({"data": {"orderCancel": job}})(body)
+
+    run = cancel(shop, id, by_hand)
+    shop.clock.sleep(300)
+    run = carry_out(shop.tools, run.id, 0.0)
+    assert (run.open, run.steps[0].state, run.steps[0].error) == (True, StepState.REVIEW, CANCELLED_BY_OTHERS)
+
+
 def test_a_cancel_whose_refund_never_appears_goes_to_a_person_after_ten_minutes(shop: Inside) -> None:
     id = shop.put(MUGS)
 
@@ -296,6 +313,20 @@ def test_a_worker_that_wakes_late_writes_nothing(shop: Inside) -> None:
 
     _, run = refund(shop, id, slow)
     assert (run.open, run.steps[0].state, run.steps[0].receipt) == (True, StepState.SENDING, None)
+
+
+def test_a_process_that_slept_between_the_commit_and_the_socket_sends_nothing(
+    shop: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id, sending = shop.put(MUGS), shop.tools.runs.sending
+
+    def asleep(*given: Any) -> None:
+        sending(*given)
+        shop.clock.sleep(600)
+
+    monkeypatch.setattr(shop.tools.runs, "sending", asleep)
+    _, run = refund(shop, id)
+    assert (told(run), back(shop.order(id))) == ((True, "sending", ""), [])
 
 
 def test_a_run_that_another_worker_holds_is_left_alone(shop: Inside) -> None:
