@@ -1,5 +1,6 @@
 """Plugs the sockets together; the only module that knows which database, shop and CRM are used."""
 
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -15,52 +16,70 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from plugin import sync
 from plugin.cards import Cards
 from plugin.check import check_bundle
-from plugin.commerce.shopify import Connection, Shopify
+from plugin.commerce.access import ConnectedStores
+from plugin.commerce.oauth import Client, shop_domain
+from plugin.commerce.shopify import Shopify
 from plugin.documents import order_query
 from plugin.errors import FixTheBundle, FixTheSetup
 from plugin.findings import has_errors, render
 from plugin.hosts.token import TokenHost
-from plugin.ports import Tools
-from plugin.secrets import Keys
-from plugin.shapes import Bundle, StoreInfo
+from plugin.ports import Connections, Tools
+from plugin.shapes import Bundle
 from plugin.spec import load_bundle
+from plugin.stores.connections import SqlConnections
+from plugin.stores.keys import open_keys
 from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
 from plugin.stores.tables import metadata
 from plugin.tokens import Tokens
 
 log = structlog.get_logger()
+_LOOPBACK = re.compile(r"http://127\.0\.0\.1:[0-9]{2,5}")
 
 
 @dataclass(frozen=True)
 class Config:
     """All an installation must say, read from the environment by `config_from`."""
 
-    secret: str
+    secrets: tuple[str, ...]
     database: str
-    store_domain: str
-    store_name: str
-    store_token: str
-    webhook_secrets: tuple[str, ...]
     host_secret: str
     host_issuer: str
     host_origins: tuple[str, ...]
     notes_url: str | None = None
     notes_token: str = ""
-    store_url: str | None = None
+    url: str | None = None
+    client_id: str | None = None
+    client_secrets: tuple[str, ...] = ()
+    sandbox_store: str | None = None
     settings: tuple[str, ...] = ()
+
+    @property
+    def client(self) -> Client | None:
+        """The app as Shopify knows it, when stores are connected by OAuth or client credentials."""
+        return Client(self.client_id, self.client_secrets) if self.client_id and self.client_secrets else None
 
 
 # variable: (field, help); the only list of them, also behind docs/reference.md
 VARIABLES: Mapping[str, tuple[str, str]] = {
-    "ORDER_ACTIONS_SECRET": ("secret", "secret of this installation, at least 32 random characters"),
+    "ORDER_ACTIONS_SECRET": (
+        "secrets",
+        "secret of this installation, at least 32 random characters; while it is changed: new one, comma, old one",
+    ),
     "ORDER_ACTIONS_DATABASE": ("database", "database URL, like sqlite:////var/lib/order-actions/db.sqlite"),
-    "ORDER_ACTIONS_STORE_DOMAIN": ("store_domain", "the store, like my-shop.myshopify.com"),
-    "ORDER_ACTIONS_STORE_NAME": ("store_name", "the store's name as agents know it"),
-    "ORDER_ACTIONS_STORE_TOKEN": ("store_token", "Admin API access token of the store"),
-    "ORDER_ACTIONS_WEBHOOK_SECRETS": (
-        "webhook_secrets",
-        "app secret that signs webhooks; two while rotating, with a comma",
+    "ORDER_ACTIONS_URL": (
+        "url",
+        "public address of this installation, like https://orders.example.com, for OAuth (may be left out)",
+    ),
+    "ORDER_ACTIONS_SHOPIFY_CLIENT_ID": ("client_id", "client id of your Shopify app (may be left out)"),
+    "ORDER_ACTIONS_SHOPIFY_CLIENT_SECRETS": (
+        "client_secrets",
+        "client secret of your Shopify app, which also signs webhooks; two while rotating, the new one first "
+        "(may be left out)",
+    ),
+    "ORDER_ACTIONS_SANDBOX_STORE": (
+        "sandbox_store",
+        "address of a sandbox store on this machine, which then plays every store (may be left out)",
     ),
     "ORDER_ACTIONS_HOST_SECRET": (
         "host_secret",
@@ -72,11 +91,11 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "ORDER_ACTIONS_NOTES_TOKEN": ("notes_token", "bearer token for notes (may be left out)"),
     "ORDER_ACTIONS_SETTINGS": (
         "settings",
-        "settings of the store, like refund_after_fulfillment=true (may be left out)",
+        "settings of every store, like refund_after_fulfillment=true (may be left out)",
     ),
 }
-_OPTIONAL = {"notes_url", "notes_token", "settings"}
-_LISTS = {"webhook_secrets", "host_origins", "settings"}
+_OPTIONAL = {"notes_url", "notes_token", "settings", "url", "client_id", "client_secrets", "sandbox_store"}
+_LISTS = {"secrets", "client_secrets", "host_origins", "settings"}
 
 
 def config_from(environ: Mapping[str, str]) -> Config:
@@ -132,6 +151,8 @@ class App:
     cards: Cards
     root: Path
     config: Config
+    connections: Connections
+    engine: Engine
 
 
 def build(config: Config, root: Path) -> App:
@@ -144,21 +165,40 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
     """The program on a loaded bundle. Raises FixTheSetup."""
     if len(config.host_secret) < 32:
         raise FixTheSetup("ORDER_ACTIONS_HOST_SECRET needs at least 32 characters.")
-    keys = Keys(config.secret)
     engine = open_database(config.database)
-    store = StoreInfo(config.store_domain, config.store_name, settings_of(bundle, config.settings))
+    keys = open_keys(engine, config.secrets)
+    connections = SqlConnections(engine, keys.box())
+    clock = SystemClock()
+    settings_of(bundle, config.settings)
+    access = ConnectedStores(
+        connections,
+        config.client,
+        lambda own: settings_of(bundle, [*config.settings, *own]),
+        clock,
+        lambda domain: store_address(config, domain),
+    )
     reads = [(root / card.reads).read_text(encoding="utf-8") for card in bundle.cards.values() if card.reads]
     tools = Tools(
         bundle=_with_reads(bundle, root),
         query=order_query([*reads, *(action.reads for action in bundle.actions.values())]),
-        commerce=Shopify([Connection(store, config.store_token, config.store_url)], bundle.api_version),
+        commerce=Shopify(access, bundle.api_version),
         host=TokenHost(config.host_secret, config.host_issuer, config.notes_url, config.notes_token),
         runs=SqlRuns(engine, keys.box()),
         orders=SqlOrders(engine, keys),
-        clock=SystemClock(),
+        clock=clock,
     )
     templates = {name: card.template for name, card in bundle.cards.items()}
-    return App(tools, Tokens(keys), Cards(root, templates), root, config)
+    return App(tools, Tokens(keys), Cards(root, templates), root, config, connections, engine)
+
+
+def store_address(config: Config, domain: str) -> str:
+    """Where a store is reached: its own checked domain, or the sandbox on this machine. Raises FixTheSetup."""
+    checked = shop_domain(domain)
+    if config.sandbox_store is None:
+        return f"https://{checked}"
+    if not _LOOPBACK.fullmatch(config.sandbox_store):
+        raise FixTheSetup("ORDER_ACTIONS_SANDBOX_STORE must be like http://127.0.0.1:9100, on this machine.")
+    return config.sandbox_store
 
 
 def settings_of(bundle: Bundle, chosen: Sequence[str]) -> dict[str, object]:

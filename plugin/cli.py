@@ -230,9 +230,17 @@ def _read_form(path: Path | None) -> dict[str, Any] | None:
     return source.data
 
 
+def _add_groups() -> None:
+    from plugin.cli_stores import keys, stores
+
+    cli.add_command(stores)
+    cli.add_command(keys)
+
+
 def main() -> NoReturn:
     """The program's door: errors to stderr, one sentence each, and an exit code."""
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    _add_groups()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:

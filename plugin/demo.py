@@ -15,6 +15,7 @@ import requests
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from plugin.app import App, Config, Worker, build
+from plugin.connecting import connect_token
 from plugin.errors import FixTheSetup
 from plugin.sandbox import desk, store
 from plugin.sync import import_legacy
@@ -47,25 +48,25 @@ def running(
     """Start everything on `port`, `port + 1` and `port + 2`; ends it all on leaving. Raises FixTheSetup."""
     ports = free_ports(port)
     desk_url, card_url, store_url = (f"http://{HOST}:{one}" for one in ports)
-    webhook, jwt_secret, notes, token = (secrets.token_urlsafe(32) for _ in range(4))
+    webhook, jwt_secret, notes, token, client = (secrets.token_urlsafe(32) for _ in range(5))
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="order-actions-")))
         config = Config(
-            secret=secrets.token_urlsafe(32),
+            secrets=(secrets.token_urlsafe(32),),
             database=f"sqlite:///{folder / 'order-actions.sqlite'}",
-            store_domain=DOMAIN,
-            store_name="Sandbox store",
-            store_token=token,
-            webhook_secrets=(webhook,),
             host_secret=jwt_secret,
             host_issuer="desk",
             host_origins=(desk_url, f"http://localhost:{ports[0]}"),
             notes_url=f"{desk_url}/api/notes",
             notes_token=notes,
-            store_url=store_url,
+            url=card_url,
+            client_id=client,
+            client_secrets=(webhook,),
+            sandbox_store=store_url,
             settings=("settle_time=20", *settings),
         )
         app = build(config, root)
+        connect_token(app, DOMAIN, "Sandbox store", token)
         served = store.serve(
             ports[2],
             token=token,

@@ -24,6 +24,7 @@ from plugin.errors import (
     WaitForRun,
 )
 from plugin.flow import View
+from plugin.install import add_install
 from plugin.shapes import Place, Session
 from plugin.sync import take_webhook, verify_webhook
 from plugin.tokens import SESSION_SECONDS
@@ -53,6 +54,7 @@ def create_web(app: App) -> Flask:
     door = _Door(app)
     for rule, method, view in door.routes():
         web.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+    add_install(web, app)
     web.register_error_handler(Exception, door.failed)
     web.after_request(_harden)
     return web
@@ -172,7 +174,8 @@ class _Door:
     def webhook(self) -> Response:
         body = request.get_data()
         headers = dict(request.headers.items())
-        verify_webhook(body, headers.get("X-Shopify-Hmac-Sha256", ""), self._app.config.webhook_secrets)
+        secrets_ = webhook_secrets(self._app, headers.get("X-Shopify-Shop-Domain", ""))
+        verify_webhook(body, headers.get("X-Shopify-Hmac-Sha256", ""), secrets_)
         try:
             take_webhook(self._tools, headers, body)
         except (ValueError, KeyError, TypeError):
@@ -187,6 +190,12 @@ class _Door:
             return _json({"message": text}, status)
         context = views.message(title, text)
         return Response(self._app.cards.render("message", context), status, mimetype="text/html")
+
+
+def webhook_secrets(app: App, domain: str) -> tuple[str, ...]:
+    """A custom app signs with a secret of its own; the header only says whose to try."""
+    row = app.connections.get(domain)
+    return row.app_secrets if row is not None and row.app_secrets else app.config.client_secrets
 
 
 def _told(error: Exception) -> tuple[int, str, str]:

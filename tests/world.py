@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +13,7 @@ import requests
 
 from plugin import flow
 from plugin.app import App, Config, load, plug
+from plugin.connecting import connect_token
 from plugin.flow import View
 from plugin.money import Money
 from plugin.permissions import permission_set
@@ -187,10 +188,11 @@ def money(text: str, currency: str = "USD") -> Money:
 
 def with_settings(world: World, **settings: Any) -> None:
     """Change settings of the store, as an admin would."""
-    shopify = world.tools.commerce
-    for domain, one in shopify._connections.items():  # type: ignore[attr-defined]
-        info = replace(one.info, settings={**one.info.settings, **settings})
-        shopify._connections[domain] = replace(one, info=info)  # type: ignore[attr-defined]
+    before = dict(one.partition("=")[::2] for one in world.app.connections.get(DOMAIN).settings)  # type: ignore[union-attr]
+    told = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in settings.items()}
+    rows = [f"{name}={value}" for name, value in {**before, **told}.items()]
+    world.app.connections.set_settings(DOMAIN, rows, world.tools.clock.now())
+    world.tools.commerce._access._known = None  # type: ignore[attr-defined]
 
 
 @lru_cache
@@ -206,11 +208,13 @@ def world(folder: Path, **options: Any) -> Iterator[World]:
     )  # fmt: skip
     url = f"http://127.0.0.1:{served.server.server_port}"
     config = Config(
-        secret=SECRET, database=f"sqlite:///{folder / 'app.sqlite'}", store_domain=DOMAIN, store_name="Sandbox store",
-        store_token="token", webhook_secrets=("hook",), host_secret=SECRET, host_issuer="desk",
-        host_origins=("http://desk.test",), store_url=url,
+        secrets=(SECRET,), database=f"sqlite:///{folder / 'app.sqlite'}", host_secret=SECRET, host_issuer="desk",
+        host_origins=("http://desk.test",), url="http://plugin.test", client_id="client", client_secrets=("hook",),
+        sandbox_store=url,
     )  # fmt: skip
+    app = plug(config, ROOT, _bundle())
+    connect_token(app, DOMAIN, "Sandbox store", "token")
     try:
-        yield World(plug(config, ROOT, _bundle()), url, served)
+        yield World(app, url, served)
     finally:
         served.close()

@@ -1,48 +1,53 @@
 """Shopify's Admin GraphQL API over HTTP: reads are retried, mutations are sent once."""
 
 import json
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ssl import SSLCertVerificationError
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
-from plugin.errors import FixTheSetup, TryLater
+from plugin import outgoing
+from plugin.errors import FixTheSetup, OrderActionsError, TryLater
+from plugin.outgoing import TooMuch, plain_session, whole
 from plugin.ports import Reply
 from plugin.shapes import StoreInfo
 
-SHOP = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.myshopify\.com")
-MAX_BYTES = 1 << 20
-CONNECT, READ, DEADLINE = 5.0, 30.0, 45.0
 READ_TRIES = 3
 
 
 @dataclass(frozen=True)
 class Connection:
-    """One connected store; `base_url` is for the sandbox only, else the address is made of the domain."""
+    """One connected store with a token that is good now; `base_url` is made of the checked domain."""
 
     info: StoreInfo
     token: str
-    base_url: str | None = None
+    base_url: str
+
+
+class Access(Protocol):
+    """Which stores there are, and the way into one."""
+
+    def stores(self) -> Sequence[StoreInfo]: ...
+
+    def connection(self, domain: str) -> Connection:
+        """Raises NothingHere, FixTheSetup, TryLater."""
+        ...
 
 
 class Shopify:
     """The Commerce socket. Source of every rule: facts/shopify.md §1, §5 and money-safety §1.4."""
 
-    def __init__(self, connections: Sequence[Connection], version: str) -> None:
-        for one in connections:
-            if not SHOP.fullmatch(one.info.domain):
-                raise FixTheSetup(f"{one.info.domain!r} is not a store's domain; write it like my-shop.myshopify.com")
-        self._connections = {one.info.domain: one for one in connections}
+    def __init__(self, access: Access, version: str) -> None:
+        self._access = access
         self._version = version
-        self._session = _session()
+        self._session = plain_session()
 
     def stores(self) -> Sequence[StoreInfo]:
-        return [one.info for one in self._connections.values()]
+        return self._access.stores()
 
     def read(self, store: str, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         body = json.dumps({"query": document, "variables": variables}).encode()
@@ -56,55 +61,31 @@ class Shopify:
         raise TryLater("Shopify does not answer just now. Nothing was done; try again in a minute.")
 
     def send(self, store: str, body: bytes) -> Reply:
-        with _session() as fresh:
-            return self._post(store, body, fresh)
+        with plain_session() as fresh:
+            try:
+                return self._post(store, body, fresh)
+            except OrderActionsError as error:
+                return Reply(None, b"", "not_sent", str(error))  # no token was to be had, so nothing was sent
 
     def _post(self, store: str, body: bytes, session: requests.Session) -> Reply:
-        one = self._connections[store]
-        url = f"{one.base_url or 'https://' + store}/admin/api/{self._version}/graphql.json"
+        one = self._access.connection(store)
+        url = f"{one.base_url}/admin/api/{self._version}/graphql.json"
         headers = {"Content-Type": "application/json", "X-Shopify-Access-Token": one.token}
         try:
             answer = session.post(
-                url, data=body, headers=headers, timeout=(CONNECT, READ), allow_redirects=False, stream=True
-            )
+                url, data=body, headers=headers, timeout=(outgoing.CONNECT, outgoing.READ), allow_redirects=False,
+                stream=True,
+            )  # fmt: skip
             with answer:
-                content = _whole(answer)
+                content = whole(answer)
         except requests.RequestException as error:
             return Reply(None, b"", "not_sent" if _never_left(error) else "cut", type(error).__name__)
-        except (_TooMuch, HTTPError, OSError) as error:
+        except (TooMuch, HTTPError, OSError) as error:
             return Reply(None, b"", "cut", str(error) or type(error).__name__)
         served = answer.headers.get("X-Shopify-API-Version", self._version)
         if answer.status_code == 200 and served != self._version:
             return Reply(None, content, "cut", f"Shopify served version {served}, not {self._version}")
         return Reply(answer.status_code, content, None, "")
-
-
-class _TooMuch(Exception):
-    """The answer is longer or slower than any honest one."""
-
-
-def _session() -> requests.Session:
-    """No retries, no redirects, no proxy or .netrc from the environment."""
-    session = requests.Session()
-    session.trust_env = False
-    return session
-
-
-def _whole(answer: requests.Response) -> bytes:
-    """The body, within 1 MiB and the overall deadline (timeout= limits each read, not their sum).
-
-    `read1` gives what has come; `iter_content` would wait for a full part, however slowly it drips.
-    """
-    end = time.monotonic() + DEADLINE
-    parts, size = [], 0
-    while part := answer.raw.read1(65536, decode_content=True):
-        size += len(part)
-        if size > MAX_BYTES:
-            raise _TooMuch("the answer is longer than 1 MiB")
-        if time.monotonic() > end:
-            raise _TooMuch("the answer took too long")
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _never_left(error: requests.RequestException) -> bool:

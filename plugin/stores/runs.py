@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import MultiFernet
 from sqlalchemy import Connection, Engine, Row, and_, func, insert, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
@@ -21,7 +21,7 @@ from plugin.stores.tables import outbox, runs, steps
 class SqlRuns:
     """The Runs socket. Texts made from customers' data are encrypted at rest."""
 
-    def __init__(self, engine: Engine, box: Fernet) -> None:
+    def __init__(self, engine: Engine, box: MultiFernet) -> None:
         self._engine = engine
         self._box = box
 
