@@ -36,7 +36,7 @@ def stores() -> None:
 @click.argument("domain")
 @click.option("--name", default="", help="The store's name as agents know it. Default: its domain.")
 @click.option("--token", "way", flag_value="token",
-              help="Read a custom app's token from standard input; on a second line the secret that signs webhooks.")  # fmt: skip
+              help="Read a custom app's token from standard input; its secret on a second line.")  # fmt: skip
 @click.option("--own", "way", flag_value="own", help="An app of the store's own organisation: by client id and secret.")
 @_bundle
 def add(domain: str, name: str, way: str | None, bundle: Path | None) -> None:

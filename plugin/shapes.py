@@ -266,6 +266,7 @@ class ConnectedStore:
     app_secrets: tuple[str, ...]
     settings: tuple[str, ...]
     problem: str | None
+    changed_at: datetime
     webhooks_checked_at: datetime | None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from flask import Flask, Response, request
 
-from plugin import flow, views
+from plugin import flow, views, webhooks
 from plugin.app import App
 from plugin.errors import (
     ActInShopify,
@@ -26,7 +26,6 @@ from plugin.errors import (
 from plugin.flow import View
 from plugin.install import add_install
 from plugin.shapes import Place, Session
-from plugin.sync import take_webhook, verify_webhook
 from plugin.tokens import SESSION_SECONDS
 
 log = structlog.get_logger()
@@ -174,13 +173,13 @@ class _Door:
     def webhook(self) -> Response:
         body = request.get_data()
         headers = dict(request.headers.items())
-        secrets_ = webhook_secrets(self._app, headers.get("X-Shopify-Shop-Domain", ""))
-        verify_webhook(body, headers.get("X-Shopify-Hmac-Sha256", ""), secrets_)
         try:
-            take_webhook(self._tools, headers, body)
+            delivery = webhooks.delivery_of(headers)
+            webhooks.verify(body, headers, webhook_secrets(self._app, delivery.store))
+            result = webhooks.take(webhooks.Inbox(self._tools, self._app.connections), delivery, body)
         except (ValueError, KeyError, TypeError):
-            return Response("not an order\n", 400, mimetype="text/plain")
-        return Response("ok\n", mimetype="text/plain")
+            return Response("not what its topic says\n", 400, mimetype="text/plain")
+        return Response(f"{result}\n", mimetype="text/plain")
 
     # ------------------------------------------------------------ errors
 

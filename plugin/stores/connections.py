@@ -130,6 +130,7 @@ class SqlConnections:
             app_secrets=tuple(self._opened(row.app_secrets) or []),
             settings=tuple(json.loads(row.settings)),
             problem=row.problem,
+            changed_at=_aware(row.changed_at) or row.changed_at,
             webhooks_checked_at=_aware(row.webhooks_checked_at),
         )
 

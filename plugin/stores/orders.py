@@ -96,6 +96,10 @@ class SqlOrders:
             older = or_(orders.c.snapshot_at.is_(None), orders.c.snapshot_at <= now)
             tx.execute(update(orders).where(_at(place), older).values(snapshot=sealed, snapshot_at=now))
 
+    def make_old(self, place: Place, now: datetime) -> None:
+        with self._engine.begin() as tx:
+            tx.execute(update(orders).where(_at(place)).values(webhook_at=now))
+
     def put_legacy(self, place: Place, email: str, header: Mapping[str, Any]) -> None:
         values = {
             "name": header["name"],
