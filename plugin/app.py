@@ -1,5 +1,6 @@
 """Plugs the sockets together; the only module that knows which database, shop and CRM are used."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,9 @@ from sqlalchemy import Engine
 from plugin import alarms, sync
 from plugin.cards import Cards
 from plugin.check import check_bundle
-from plugin.commerce.shopify import Connection, Shopify
+from plugin.commerce.access import ConnectedStores
+from plugin.commerce.oauth import ShopifyApp, shop_domain
+from plugin.commerce.shopify import Shopify
 from plugin.documents import order_query
 from plugin.errors import FixTheBundle, FixTheSetup
 from plugin.findings import has_errors, render
@@ -20,12 +23,14 @@ from plugin.hosts.kustomer import Client, KustomerHost, OAuthApp, Org, Proxy, or
 from plugin.hosts.token import KeySet, TokenHost
 from plugin.logs import tell
 from plugin.pace import pace
-from plugin.ports import Clock, Host, Tools
+from plugin.ports import Clock, Connections, Host, Tools
 from plugin.secrets import Keys
-from plugin.shapes import Bundle, StoreInfo
+from plugin.shapes import Bundle
 from plugin.spec import load_bundle
+from plugin.stores.connections import SqlConnections
 from plugin.stores.crm import SqlCrm
 from plugin.stores.database import connect, migrate, open_database
+from plugin.stores.keys import open_keys
 from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
 from plugin.stores.watch import SqlWatch
@@ -33,24 +38,23 @@ from plugin.tokens import Tokens
 from plugin.wire import is_safe_address
 
 KUSTOMER_SCRIPT = "https://cdn.kustomerapp.com/card-js/latest/kustomer-card.min.js"
+_LOOPBACK = re.compile(r"http://127\.0\.0\.1:[0-9]{2,5}")
 
 
 @dataclass(frozen=True)
 class Config:
     """All an installation must say, read from the environment by `config_from`."""
 
-    secret: str
+    secrets: tuple[str, ...]
     database: str
-    store_domain: str
-    store_name: str
-    store_token: str
-    webhook_secrets: tuple[str, ...]
     host_secret: str = ""
     host_issuer: str = ""
     host_origins: tuple[str, ...] = ()
     notes_url: str | None = None
     notes_token: str = ""
-    store_url: str | None = None
+    client_id: str | None = None
+    client_secrets: tuple[str, ...] = ()
+    sandbox_store: str | None = None
     settings: tuple[str, ...] = ()
     metrics_token: str | None = None
     jwks_url: str = ""
@@ -64,20 +68,31 @@ class Config:
     kustomer_url: str | None = None
     kustomer_script: str = KUSTOMER_SCRIPT
 
+    @property
+    def shopify_app(self) -> ShopifyApp | None:
+        """The app as Shopify knows it, when stores are connected by OAuth or client credentials."""
+        return ShopifyApp(self.client_id, self.client_secrets) if self.client_id and self.client_secrets else None
+
 
 # variable: (field, help); the only list of them, also behind docs/reference.md
 VARIABLES: Mapping[str, tuple[str, str]] = {
-    "ORDER_ACTIONS_SECRET": ("secret", "secret of this installation, at least 32 random characters"),
+    "ORDER_ACTIONS_SECRET": (
+        "secrets",
+        "secret of this installation, at least 32 random characters; while it is changed: new one, comma, old one",
+    ),
     "ORDER_ACTIONS_DATABASE": (
         "database",
         "database URL: sqlite:////var/lib/order-actions/db.sqlite, or postgresql://user@host/name",
     ),
-    "ORDER_ACTIONS_STORE_DOMAIN": ("store_domain", "the store, like my-shop.myshopify.com"),
-    "ORDER_ACTIONS_STORE_NAME": ("store_name", "the store's name as agents know it"),
-    "ORDER_ACTIONS_STORE_TOKEN": ("store_token", "Admin API access token of the store"),
-    "ORDER_ACTIONS_WEBHOOK_SECRETS": (
-        "webhook_secrets",
-        "app secret that signs webhooks; two while rotating, with a comma",
+    "ORDER_ACTIONS_SHOPIFY_CLIENT_ID": ("client_id", "client id of your Shopify app (may be left out)"),
+    "ORDER_ACTIONS_SHOPIFY_CLIENT_SECRETS": (
+        "client_secrets",
+        "client secret of your Shopify app, which also signs webhooks; two while rotating, the new one first "
+        "(may be left out)",
+    ),
+    "ORDER_ACTIONS_SANDBOX_STORE": (
+        "sandbox_store",
+        "address of a sandbox store on this machine, which then plays every store (may be left out)",
     ),
     "ORDER_ACTIONS_HOST_SECRET": (
         "host_secret",
@@ -118,14 +133,14 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     "ORDER_ACTIONS_NOTES_TOKEN": ("notes_token", "bearer token for notes (may be left out)"),
     "ORDER_ACTIONS_SETTINGS": (
         "settings",
-        "settings of the store, like refund_after_fulfillment=true (may be left out)",
+        "settings of every store, like refund_after_fulfillment=true (may be left out)",
     ),
     "ORDER_ACTIONS_METRICS_TOKEN": (
         "metrics_token",
         "bearer token that opens /metrics, at least 16 characters (left out: /metrics is closed)",
     ),
 }
-_REQUIRED = {"secret", "database", "store_domain", "store_name", "store_token", "webhook_secrets"}
+_REQUIRED = {"secrets", "database"}
 # CRM: what it needs besides; each entry is one of these fields
 _NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "token": (("host_secret", "jwks_url"), ("host_issuer",), ("host_origins",)),
@@ -134,7 +149,7 @@ _NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("kustomer_app",),
     ),
 }  # fmt: skip
-_LISTS = {"webhook_secrets", "host_origins", "settings"}
+_LISTS = {"secrets", "client_secrets", "host_origins", "settings"}
 
 
 def config_from(environ: Mapping[str, str]) -> Config:
@@ -190,6 +205,7 @@ class App:
     cards: Cards
     root: Path
     config: Config
+    connections: Connections
     engine: Engine
 
     def close(self) -> None:
@@ -208,17 +224,24 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
     _must_have(config, bundle.host)
     if config.metrics_token is not None and len(config.metrics_token) < 16:
         raise FixTheSetup("ORDER_ACTIONS_METRICS_TOKEN needs at least 16 characters.")
-    keys = Keys(config.secret)
     clock = SystemClock()
     engine = open_database(config.database)
+    keys = open_keys(engine, config.secrets)
     crm = SqlCrm(engine, keys)
-    store = StoreInfo(config.store_domain, config.store_name, settings_of(bundle, config.settings))
-    pace(store.settings)  # a sum that is no amount stops the start, not the first refund
+    connections = SqlConnections(engine, keys.box())
+    pace(settings_of(bundle, config.settings))  # a sum that is no amount stops the start, not the first refund
+    access = ConnectedStores(
+        connections,
+        config.shopify_app,
+        lambda own: settings_of(bundle, [*config.settings, *own]),
+        clock,
+        lambda domain: store_address(config, domain),
+    )
     reads = [(root / card.reads).read_text(encoding="utf-8") for card in bundle.cards.values() if card.reads]
     tools = Tools(
         bundle=_with_reads(bundle, root),
         query=order_query([*reads, *(action.reads for action in bundle.actions.values())]),
-        commerce=Shopify([Connection(store, config.store_token, config.store_url)], bundle.api_version),
+        commerce=Shopify(access, bundle.api_version),
         host=HOSTS[bundle.host](config, bundle, crm, keys, clock),
         runs=SqlRuns(engine, keys.box()),
         orders=SqlOrders(engine, keys),
@@ -228,7 +251,7 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
     )
     templates = {name: card.template for name, card in bundle.cards.items()}
     config = replace(config, host_origins=_origins(config))
-    return App(tools, Tokens(keys), Cards(root, templates), root, config, engine)
+    return App(tools, Tokens(keys), Cards(root, templates), root, config, connections, engine)
 
 
 def _must_have(config: Config, host: str) -> None:
@@ -273,6 +296,16 @@ HOSTS: Mapping[str, Callable[[Config, Bundle, SqlCrm, Keys, Clock], Host]] = {
     "token": _token_host,
     "kustomer": _kustomer_host,
 }
+
+
+def store_address(config: Config, domain: str) -> str:
+    """Where a store is reached: its own checked domain, or the sandbox on this machine. Raises FixTheSetup."""
+    checked = shop_domain(domain)
+    if config.sandbox_store is None:
+        return f"https://{checked}"
+    if not _LOOPBACK.fullmatch(config.sandbox_store):
+        raise FixTheSetup("ORDER_ACTIONS_SANDBOX_STORE must be like http://127.0.0.1:9100, on this machine.")
+    return config.sandbox_store
 
 
 def settings_of(bundle: Bundle, chosen: Sequence[str]) -> dict[str, object]:

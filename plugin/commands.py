@@ -10,7 +10,7 @@ from plugin import alarms, flow, plan, review, views
 from plugin.app import App, build, config_from, find_bundle
 from plugin.demo import running
 from plugin.drafts import draft, judge
-from plugin.errors import FixTheForm, NotAllowed, NothingHere
+from plugin.errors import FixTheForm, FixTheSetup, NotAllowed, NothingHere
 from plugin.permissions import permission_set, require
 from plugin.ports import Alarm
 from plugin.schema_pull import bundle_documents
@@ -127,8 +127,19 @@ def _session(app: App, name: str, agent_id: str, groups: Sequence[str]) -> tuple
 
 
 def _find(app: App, name: str) -> tuple[Place, str]:
-    """An order by its number (`#1001`), or by its Shopify id."""
-    store = app.tools.commerce.stores()[0].domain
+    """An order by its number (`#1001`) or its Shopify id; before it a store and `/`, where several have it."""
+    store, _, number = name.rpartition("/") if ".myshopify.com/" in name else ("", "", name)
+    stores = [one.domain for one in app.tools.commerce.stores() if store in ("", one.domain)]
+    found = [one for domain in stores for one in _in_store(app, domain, number)]
+    if not found:
+        raise NothingHere(f"No connected store has an order {name}.")
+    if len(found) > 1:
+        several = " or ".join(f"{place.store}/{number}" for place, _ in found)
+        raise FixTheSetup(f"Several stores have an order {name}: write {several}.")
+    return found[0]
+
+
+def _in_store(app: App, store: str, name: str) -> list[tuple[Place, str]]:
     if name.startswith("gid://") or (name.isdigit() and len(name) > 6):
         place = Place(store, name.rsplit("/", 1)[-1])
         found = [app.tools.commerce.read(store, FIND_BY_ID, {"id": place.gid})["order"]]
@@ -137,9 +148,7 @@ def _find(app: App, name: str) -> tuple[Place, str]:
         quoted = wanted.replace("\\", "\\\\").replace('"', '\\"')
         nodes = app.tools.commerce.read(store, FIND, {"query": f'name:"{quoted}"'})["orders"]["nodes"]
         found = [node for node in nodes if node["name"] == wanted]
-    if not found or found[0] is None:
-        raise NothingHere(f"The store has no order {name}.")
-    return Place(store, found[0]["id"].rsplit("/", 1)[-1]), found[0]["email"] or ""
+    return [(Place(store, one["id"].rsplit("/", 1)[-1]), one["email"] or "") for one in found if one]
 
 
 def list_runs(bundle: Path | None, only_open: bool) -> Iterator[str]:

@@ -17,6 +17,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from plugin.app import App, Config, Worker, build
 from plugin.errors import FixTheSetup
 from plugin.sandbox import desk, store
+from plugin.store_setup import connect_token
 from plugin.sync import import_legacy
 from plugin.web import create_web
 
@@ -47,26 +48,26 @@ def running(
     """Start everything on `port`, `port + 1` and `port + 2`; ends it all on leaving. Raises FixTheSetup."""
     ports = free_ports(port)
     desk_url, card_url, store_url = (f"http://{HOST}:{one}" for one in ports)
-    webhook, jwt_secret, notes, token = (secrets.token_urlsafe(32) for _ in range(4))
+    webhook, jwt_secret, notes, token, client = (secrets.token_urlsafe(32) for _ in range(5))
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="order-actions-")))
         config = Config(
-            secret=secrets.token_urlsafe(32),
+            secrets=(secrets.token_urlsafe(32),),
             database=f"sqlite:///{folder / 'order-actions.sqlite'}",
-            store_domain=DOMAIN,
-            store_name="Sandbox store",
-            store_token=token,
-            webhook_secrets=(webhook,),
             host_secret=jwt_secret,
             host_issuer="desk",
             host_origins=(desk_url, f"http://localhost:{ports[0]}"),
             notes_url=f"{desk_url}/api/notes",
             notes_token=notes,
-            store_url=store_url,
+            public_url=card_url,
+            client_id=client,
+            client_secrets=(webhook,),
+            sandbox_store=store_url,
             settings=("settle_time=20", *settings),
         )
         app = build(config, root)
         stack.callback(app.close)
+        connect_token(app, DOMAIN, "Sandbox store", token)
         served = store.serve(
             ports[2],
             token=token,

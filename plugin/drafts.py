@@ -7,7 +7,7 @@ from typing import Any
 from plugin import forms, plan
 from plugin.errors import ActInShopify, FixTheForm, NotAllowed, NothingHere, TryLater
 from plugin.expr import ExprError, Scope
-from plugin.permissions import check_limit
+from plugin.permissions import check_limit, missing_scopes
 from plugin.ports import Tools
 from plugin.reading import Seen, kept, look, look_with_preview
 from plugin.shapes import Action, Agent, FormState, Place, Plan, Session, StoreInfo
@@ -49,7 +49,7 @@ def draft(
             else:
                 seen, answer = look_with_preview(tools, place, action, asked)
             scope = scope_of(action, seen, agent, store)
-            reason, _ = unavailable(action, scope)
+            reason, _ = unavailable(action, scope, store)
             if reason is not None:
                 raise ActInShopify(reason)
             must_own(session, seen)
@@ -104,8 +104,11 @@ def judge(tools: Tools, session: Session, filled: Draft, run_id: str) -> tuple[F
     return (FixTheForm(by_field, others) if by_field or others else None), planned
 
 
-def unavailable(action: Action, scope: Scope) -> tuple[str | None, str | None]:
-    """The sentence of the first rule whose `unless` holds, and the action it suggests."""
+def unavailable(action: Action, scope: Scope, store: StoreInfo) -> tuple[str | None, str | None]:
+    """Why an action is closed: a scope that Shopify did not grant, else its first rule that holds; and what to do."""
+    lacking = missing_scopes(store.scopes, action.scopes)
+    if lacking:
+        return f"{store.name} did not grant {', '.join(lacking)}. An administrator must connect the store again.", None
     try:
         for rule in action.availability:
             if rule.condition.evaluate(scope):

@@ -154,7 +154,7 @@ def _legacy(store: StoreInfo, place: Place, name: str) -> View:
 def _actions(tools: Tools, session: Session, seen: Seen, store: StoreInfo) -> list[dict[str, Any]]:
     """Actions the agent may use; one that is not available says why and what to do instead."""
     held = [one for one in tools.bundle.actions.values() if one.permission in session.agent.permissions]
-    verdicts = {one.id: unavailable(one, scope_of(one, seen, session.agent, store)) for one in held}
+    verdicts = {one.id: unavailable(one, scope_of(one, seen, session.agent, store), store) for one in held}
     rows = []
     for action in held:
         reason, suggest = verdicts[action.id]

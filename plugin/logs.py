@@ -50,6 +50,7 @@ EVENTS: Mapping[str, Event] = {
     "note.sent": Event("info", "the CRM took a run's note", "notes"),
     "note.late": Event("warning", "the CRM did not take a run's note; it is tried again", "notes"),
     "webhook.taken": Event("info", "a webhook was recorded", "webhooks"),
+    "webhook.ignored": Event("info", "a webhook of a store or topic that is not ours", "webhooks"),
     "webhook.repeated": Event("info", "a webhook had been taken before", "webhooks"),
     "webhook.refused": Event("warning", "a webhook with a wrong signature, of another store, or that is no order",
                              "webhooks"),

@@ -16,7 +16,7 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "runs_closed": ("Runs that ended, by how.", ("action", "outcome")),
     "sends": ("Mutations sent, by what the answer proved.", ("verdict",)),
     "shopify_reads": ("Queries of Shopify, by what came of the call: ok, throttled or failed.", ("result",)),
-    "webhooks": ("Webhooks, by result: taken, repeated or refused.", ("result",)),
+    "webhooks": ("Webhooks, by result: taken, repeated, ignored or refused.", ("result",)),
     "notes": ("Deliveries of notes to the CRM, by result: sent or late.", ("result",)),
     "alarms_raised": ("Alarms raised, by kind.", ("kind",)),
     "submits_shed": ("Presses and readings refused because the server was full.", ("gate",)),

@@ -35,6 +35,14 @@ def require(agent: Agent, permission: str, titles: Mapping[str, str]) -> None:
         raise NotAllowed(f'You do not have the permission "{titles.get(permission, permission)}".')
 
 
+def missing_scopes(granted: frozenset[str] | None, needed: Iterable[str]) -> list[str]:
+    """Declared and not granted by Shopify; a write scope holds its read scope (facts/shopify.md §6)."""
+    if granted is None:
+        return []
+    held = granted | {f"read_{one.removeprefix('write_')}" for one in granted if one.startswith("write_")}
+    return [one for one in needed if one not in held]
+
+
 def check_limit(agent: Agent, plan: Plan, already: tuple[Money, ...], already_shop: tuple[Money, ...]) -> None:
     """The money that will really leave, plus what this agent moved on this order, against the agent's limit.
 

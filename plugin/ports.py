@@ -12,6 +12,8 @@ from plugin.money import Money
 from plugin.pace import Pace
 from plugin.shapes import (
     Bundle,
+    ConnectedStore,
+    Grant,
     Identity,
     Note,
     OrderRow,
@@ -22,6 +24,7 @@ from plugin.shapes import (
     Step,
     StepState,
     StoreInfo,
+    Way,
 )
 
 
@@ -78,7 +81,7 @@ class Host(Protocol):
 
 
 @dataclass(frozen=True)
-class Grant:
+class CrmGrant:
     """One agent's connection: the sealed tokens of the CRM, kept under the hash of the agent's handle."""
 
     user_id: str
@@ -104,9 +107,9 @@ class Crm(Protocol):
 
     def put_grant(self, key: str, user_id: str, sealed: bytes, now: datetime) -> None: ...
 
-    def grant(self, key: str) -> Grant | None: ...
+    def grant(self, key: str) -> CrmGrant | None: ...
 
-    def grants(self) -> Sequence[Grant]: ...
+    def grants(self) -> Sequence[CrmGrant]: ...
 
     def take_grant(self, key: str, now: datetime, seconds: float) -> bool:
         """Take the right to refresh its tokens; one holder at a time, for so many seconds."""
@@ -265,6 +268,10 @@ class Orders(Protocol):
         """Keep the whole order, encrypted; its header must have been put before."""
         ...
 
+    def make_old(self, place: Place, now: datetime) -> None:
+        """Something of this order changed: its snapshot is not fresh any more."""
+        ...
+
     def put_legacy(self, place: Place, email: str, header: Mapping[str, Any]) -> None: ...
 
     def webhook_seen(self, store: str, webhook_id: str, topic: str) -> bool: ...
@@ -331,6 +338,42 @@ class Watch(Protocol):
 
     def problems(self) -> Sequence[str]:
         """Why the database cannot be used, a line each; nothing when all is well."""
+        ...
+
+
+class Connections(Protocol):
+    """Tables `connections` and `oauth_states`. Tokens are sealed at rest; every method is one transaction."""
+
+    def all(self) -> Sequence[ConnectedStore]: ...
+
+    def get(self, domain: str) -> ConnectedStore | None: ...
+
+    def announce(self, domain: str, name: str, way: Way, app_secrets: Sequence[str], now: datetime) -> None:
+        """Write down that this store may be connected; nothing else lets a store in."""
+        ...
+
+    def connect(self, domain: str, grant: Grant, now: datetime) -> None:
+        """Keep new tokens, before anybody uses them; the refresh token before them stays for one more renewal."""
+        ...
+
+    def end(self, domain: str, state: str, problem: str, now: datetime) -> None: ...
+
+    def set_settings(self, domain: str, settings: Sequence[str], now: datetime) -> None: ...
+
+    def set_scopes(self, domain: str, scopes: frozenset[str], now: datetime) -> None: ...
+
+    def webhooks_checked(self, domain: str, now: datetime | None) -> None: ...
+
+    def claim_renewal(self, domain: str, now: datetime, seconds: float) -> bool:
+        """Single flight: True for one process at a time, until it releases or the seconds are over."""
+        ...
+
+    def release_renewal(self, domain: str) -> None: ...
+
+    def keep_state(self, state: str, domain: str, now: datetime) -> None: ...
+
+    def use_state(self, state: str, domain: str, now: datetime) -> bool:
+        """True once for each state that was kept for this store and is not too old."""
         ...
 
 

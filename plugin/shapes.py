@@ -222,9 +222,12 @@ class Place:
 
 @dataclass(frozen=True)
 class StoreInfo:
+    """A store one may act on; `scopes` are what Shopify granted, None while that is not known."""
+
     domain: str
     name: str
     settings: Mapping[str, Any]
+    scopes: frozenset[str] | None = None
 
     @property
     def admin_name(self) -> str:
@@ -232,6 +235,45 @@ class StoreInfo:
 
     def data(self) -> dict[str, Any]:
         return {"domain": self.domain, "name": self.name}
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Tokens as Shopify gave them; a time of None means that they do not expire."""
+
+    access_token: str
+    scopes: frozenset[str] | None
+    access_until: datetime | None = None
+    refresh_token: str | None = None
+    refresh_until: datetime | None = None
+
+
+class Way(StrEnum):
+    """How a store was connected: asked in the browser, by an app of its own organisation, by a token typed in."""
+
+    OAUTH = "oauth"
+    OWN = "own"
+    TOKEN = "token"
+
+
+@dataclass(frozen=True)
+class ConnectedStore:
+    """A row of `connections`, tokens in the clear; `refresh_tokens` newest first, the older kept until it is sure.
+
+    `state` is `waiting` (announced, not installed), `active`, `refused` (Shopify took the token away) or `gone`.
+    """
+
+    domain: str
+    name: str
+    way: Way
+    state: str
+    grant: Grant | None
+    refresh_tokens: tuple[str, ...]
+    app_secrets: tuple[str, ...]
+    settings: tuple[str, ...]
+    problem: str | None
+    changed_at: datetime
+    webhooks_checked_at: datetime | None
 
 
 # ---------------------------------------------------------------- what a form holds

@@ -1,93 +1,21 @@
-"""What happens without an agent: webhooks in, open runs carried on, notes out."""
+"""What happens without an agent: open runs carried on, notes out."""
 
-import hashlib
-import hmac
-import json
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from plugin.errors import NothingHere, OrderActionsError, SignInAgain
+from plugin.errors import OrderActionsError
 from plugin.logs import tell
 from plugin.points import Point, reached
 from plugin.ports import Tools
 from plugin.runtime import carry_out
 from plugin.shapes import Place, Run, StepState
 
-ORDER_TOPICS = {"orders/create", "orders/updated", "orders/cancelled", "orders/edited", "orders/paid",
-                "orders/fulfilled", "orders/partially_fulfilled"}  # fmt: skip
 NOTE_DELAYS = (5, 15, 60, 300, 900)
 YOUNG = 60.0
 ABANDONED = 45.0  # seconds after which nobody comes back any more to a run that was never sent
 # a run younger than so many seconds is looked at every so many
 PAUSES = ((10.0, 1.0), (YOUNG, 3.0), (600.0, 15.0), (3600.0, 60.0), (float("inf"), 900.0))
-_FULFILLMENT = {
-    None: "UNFULFILLED",
-    "partial": "PARTIALLY_FULFILLED",
-    "fulfilled": "FULFILLED",
-    "restocked": "RESTOCKED",
-}
-
-
-def verify_webhook(body: bytes, signature: str, secrets: Iterable[str]) -> None:
-    """Base64 HMAC-SHA256 over the raw body, before anything is parsed; several secrets while rotating.
-
-    Raises SignInAgain. Source: shopify.dev/docs/apps/build/webhooks (facts/shopify.md §7).
-    """
-    good = [b64encode(hmac.new(one.encode(), body, hashlib.sha256).digest()) for one in secrets]
-    if not any(hmac.compare_digest(one, signature.encode("utf-8", "replace")) for one in good):
-        raise SignInAgain("The webhook's signature is not Shopify's.")
-
-
-def take_webhook(tools: Tools, headers: Mapping[str, str], body: bytes) -> None:
-    """Record what a verified webhook says, with no call to Shopify; a delivery seen before changes nothing.
-
-    Raises NothingHere for a store or payload that is not ours, ValueError for a body that is not JSON.
-    """
-    store, topic = headers.get("X-Shopify-Shop-Domain", ""), headers.get("X-Shopify-Topic", "")
-    if tools.store(store) is None:
-        raise NothingHere("This store is not connected here.")
-    webhook_id = headers.get("X-Shopify-Webhook-Id", "")
-    if not webhook_id:
-        raise ValueError("the delivery has no id")
-    payload = json.loads(body)
-    now = tools.clock.now()
-    reached(Point.WEBHOOK_VERIFIED)
-    if tools.orders.webhook_seen(store, webhook_id, topic):
-        return tell("webhook.repeated", store=store, topic=topic)
-    reached(Point.WEBHOOK_NEW)
-    if topic in ORDER_TOPICS:
-        place = Place(store, str(payload["id"]))
-        email = payload.get("email") or ""
-        tools.orders.put_header(place, email, webhook_header(payload), webhook=now)
-        if tools.host.keeps_orders and email:
-            tools.crm.owe(place, email, now)
-        tools.runs.wake(place, now)  # what Shopify tells may end a doubt
-    reached(Point.WEBHOOK_TAKEN)
-    tools.orders.mark_webhook(store, webhook_id, topic, now)
-    return tell("webhook.taken", store=store, topic=topic)
-
-
-def webhook_header(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The header facts of a webhook's order (REST form), as the list shows them."""
-    total = payload["total_price_set"]["presentment_money"]
-    refunded = [
-        row for one in payload.get("refunds", []) for row in one.get("transactions", []) if row["kind"] == "refund"
-    ]
-    return {
-        "name": payload["name"],
-        "createdAt": payload["created_at"],
-        "updatedAt": payload["updated_at"],
-        "cancelledAt": payload.get("cancelled_at"),
-        "displayFinancialStatus": (payload.get("financial_status") or "").upper() or None,
-        "displayFulfillmentStatus": _FULFILLMENT.get(payload.get("fulfillment_status"), "UNFULFILLED"),
-        "total": {"amount": total["amount"], "currencyCode": total["currency_code"]},
-        "refunded": {
-            "amount": refunded[0]["amount"] if refunded else "0.0",
-            "currencyCode": total["currency_code"],
-        },
-    }
 
 
 def import_legacy(tools: Tools, store: str, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -49,7 +49,7 @@ class Tokens:
     """HS256, one derived key a purpose; pinned algorithm and audience."""
 
     def __init__(self, keys: Keys) -> None:
-        self._keys = {"session": keys.key("session"), "form": keys.key("form")}
+        self._keys = {"session": keys.keys("session"), "form": keys.keys("form")}
 
     def seal_session(self, claims: SessionClaims, now: datetime) -> str:
         return self._seal("session", claims.agent_id, asdict(claims), now, SESSION_SECONDS)
@@ -76,14 +76,29 @@ class Tokens:
 
     def _seal(self, purpose: str, subject: str, data: Mapping[str, Any], now: datetime, seconds: int) -> str:
         claims = {"aud": purpose, "sub": subject, "exp": now + timedelta(seconds=seconds), "data": data}
-        return jwt.encode(claims, self._keys[purpose], algorithm="HS256")
+        return jwt.encode(claims, self._keys[purpose][0], algorithm="HS256")
 
     def _open(self, purpose: str, token: str) -> dict[str, Any]:
-        claims = jwt.decode(
-            token, self._keys[purpose], algorithms=["HS256"], audience=purpose, options={"require": _REQUIRED}
-        )
+        claims = self._claims(purpose, token)
         data: dict[str, Any] = claims["data"]
         return data
+
+    def _claims(self, purpose: str, token: str) -> dict[str, Any]:
+        """By the newest key; by an older one while the installation's secret is changed."""
+        *older, oldest = self._keys[purpose]
+        for key in older:
+            try:
+                return _verified(token, key, purpose)
+            except jwt.InvalidSignatureError:
+                continue
+        return _verified(token, oldest, purpose)
+
+
+def _verified(token: str, key: bytes, purpose: str) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(
+        token, key, algorithms=["HS256"], audience=purpose, options={"require": _REQUIRED}
+    )
+    return claims
 
 
 def new_run_id() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from plugin import deciding, flow, views
+from plugin import deciding, flow, views, webhooks
 from plugin.app import App
 from plugin.connecting import routes as connecting_routes
 from plugin.errors import (
@@ -27,10 +27,10 @@ from plugin.errors import (
 )
 from plugin.flow import View
 from plugin.gate import MOST, RETRY_AFTER, Gate
+from plugin.install import routes as install_routes
 from plugin.logs import tell
 from plugin.monitoring import Monitoring, bounded, count_requests
 from plugin.shapes import Place, Session
-from plugin.sync import take_webhook, verify_webhook
 from plugin.tokens import SESSION_SECONDS
 
 MAX_BODY = 512 * 1024
@@ -59,7 +59,8 @@ def create_web(app: App) -> Flask:
     gates = {name: Gate(name) for name in MOST}
     web.extensions["gates"] = gates
     door = _Door(app, gates["submits"])
-    for rule, method, view in [*door.routes(), *Monitoring(app).routes(), *connecting_routes(app)]:
+    rules = [*door.routes(), *Monitoring(app).routes(), *connecting_routes(app), *install_routes(app)]
+    for rule, method, view in rules:
         web.add_url_rule(rule, f"{method} {rule}", bounded(rule, view, gates["requests"]), methods=[method])
     count_requests(web)
     web.register_error_handler(Exception, door.failed)
@@ -202,15 +203,16 @@ class _Door:
         body = request.get_data()
         headers = dict(request.headers.items())
         try:
-            verify_webhook(body, headers.get("X-Shopify-Hmac-Sha256", ""), self._app.config.webhook_secrets)
-            take_webhook(self._tools, headers, body)
-        except (SignInAgain, NothingHere) as error:
+            delivery = webhooks.delivery_of(headers)
+            webhooks.verify(body, headers, webhook_secrets(self._app, delivery.store))
+            result = webhooks.take(webhooks.Inbox(self._tools, self._app.connections), delivery, body)
+        except SignInAgain as error:
             tell("webhook.refused", error=type(error).__name__)
             raise
         except (ValueError, KeyError, TypeError) as error:
             tell("webhook.refused", error=type(error).__name__)
-            return Response("not an order\n", 400, mimetype="text/plain")
-        return Response("ok\n", mimetype="text/plain")
+            return Response("not what its topic says\n", 400, mimetype="text/plain")
+        return Response(f"{result}\n", mimetype="text/plain")
 
     # ------------------------------------------------------------ errors
 
@@ -224,6 +226,12 @@ class _Door:
         if isinstance(error, TooBusy):
             answer.headers["Retry-After"] = str(RETRY_AFTER)
         return answer
+
+
+def webhook_secrets(app: App, domain: str) -> tuple[str, ...]:
+    """A custom app signs with a secret of its own; the header only says whose to try."""
+    row = app.connections.get(domain)
+    return row.app_secrets if row is not None and row.app_secrets else app.config.client_secrets
 
 
 def _told(error: Exception) -> tuple[int, str, str]:

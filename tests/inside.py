@@ -24,6 +24,7 @@ from plugin.sandbox.store.orders import Order, Payment
 from plugin.sandbox.store.seeds import PLACES
 from plugin.sandbox.store.state import Settings, Store, gid
 from plugin.shapes import Agent, Customer, Limit, OrderFacts, Place, Plan, Session, StoreInfo
+from plugin.store_setup import connect_token
 from plugin.tokens import new_run_id
 from tests.shared import ROOT
 from tests.world import DOMAIN, SECRET, _bundle, typed
@@ -156,14 +157,15 @@ def inside() -> Inside:
     store = Store(settings=Settings(cancel_delay=0.5), clock=lambda: clock.at.timestamp())
     store.places = {one.id: one for one in PLACES}
     config = Config(
-        secret=SECRET, database="sqlite://", store_domain=DOMAIN, store_name="Inside", store_token="token",
-        webhook_secrets=("hook",), host_secret=SECRET, host_issuer="desk", host_origins=("http://desk.test",),
+        secrets=(SECRET,), database="sqlite://", client_id="client", client_secrets=("hook",),
+        host_secret=SECRET, host_issuer="desk", host_origins=("http://desk.test",),
         settings=(
             "refund_after_fulfillment=true", "refunds_per_store=0", "refunds_per_agent=0", "refund_sum_per_store=0",
             "refund_sum_per_agent=0",
         ),  # fmt: skip
     )  # fmt: skip
     app = plug(config, ROOT, _bundle())
+    connect_token(app, DOMAIN, "Inside", "token")
     graph = schema.load((ROOT / "schemas/shopify-2026-10.graphql").read_text(encoding="utf-8"))
     wire = Wireless(store, graph, next(iter(app.tools.commerce.stores())))
     return Inside(replace(app, tools=replace(app.tools, commerce=wire, clock=clock)), store, wire, clock)

@@ -94,7 +94,7 @@ class Crm:
 
 
 def environment(shop: World, database: str, crm: Crm) -> dict[str, str]:
-    return {**variables(database), "PROOF_STORE": shop.url, "ORDER_ACTIONS_NOTES_URL": crm.url}
+    return {**variables(database, shop.url), "ORDER_ACTIONS_NOTES_URL": crm.url}
 
 
 def press_twice(url: str, number: int) -> list[int]:

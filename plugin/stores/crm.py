@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from plugin.ports import Grant, Owed
+from plugin.ports import CrmGrant, Owed
 from plugin.secrets import Keys
 from plugin.shapes import Place
 from plugin.stores.database import aware, reads
@@ -43,17 +43,17 @@ class SqlCrm:
         with self._engine.begin() as tx:
             tx.execute(insert(crm_grants).values(handle_hash=key, user_id=user_id, sealed=sealed, created_at=now))
 
-    def grant(self, key: str) -> Grant | None:
+    def grant(self, key: str) -> CrmGrant | None:
         found = self._grants(crm_grants.c.handle_hash == key)
         return found[0] if found else None
 
-    def grants(self) -> Sequence[Grant]:
+    def grants(self) -> Sequence[CrmGrant]:
         return self._grants()
 
-    def _grants(self, *where: Any) -> list[Grant]:
+    def _grants(self, *where: Any) -> list[CrmGrant]:
         query = select(crm_grants).where(*where).order_by(crm_grants.c.created_at)
         with self._reads.connect() as tx:
-            return [Grant(row.user_id, row.sealed, aware(row.created_at)) for row in tx.execute(query)]
+            return [CrmGrant(row.user_id, row.sealed, aware(row.created_at)) for row in tx.execute(query)]
 
     def take_grant(self, key: str, now: datetime, seconds: float) -> bool:
         free = or_(crm_grants.c.busy_until.is_(None), crm_grants.c.busy_until < now)

@@ -59,7 +59,9 @@ RULES = (
          " or new.outcome is null or new.outcome <> old.outcome)",
          "a closed run stays as it was closed"),
     Rule("runs", "update", "new.lease_epoch < old.lease_epoch", "an epoch never returns"),
-    Rule("resolutions", "update", "true", "what a person decided never changes"),
+    # the reason may be sealed anew when the secret of the installation changes
+    Rule("resolutions", "update", _changed("id", "run_id", "agent_id", "agent_name", "how", "at"),
+         "what a person decided never changes"),
     *(Rule(table, "delete", "true", f"rows of {table} are never deleted") for table in _KEPT),
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import MultiFernet
 from sqlalchemy import Connection, Engine, Row, and_, delete, exists, func, insert, not_, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
@@ -30,7 +30,7 @@ NOTE_LEASE = timedelta(seconds=120)  # longer than the CRM may take for so many
 class SqlRuns:
     """The Runs socket. Texts made from customers' data are encrypted at rest."""
 
-    def __init__(self, engine: Engine, box: Fernet) -> None:
+    def __init__(self, engine: Engine, box: MultiFernet) -> None:
         self._engine = engine
         self._reads = reads(engine)
         self._box = box

@@ -205,3 +205,39 @@ crm_probes = Table(
     Column("safe", Boolean, nullable=False),
     Column("probed_at", DateTime(timezone=True), nullable=False),
 )
+
+connections = Table(
+    "connections",
+    metadata,
+    Column("domain", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("way", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("grant", LargeBinary),
+    Column("grant_until", DateTime(timezone=True)),
+    Column("refresh_before", LargeBinary),
+    Column("app_secrets", LargeBinary),
+    Column("settings", Text, nullable=False),
+    Column("problem", Text),
+    Column("renewing_until", DateTime(timezone=True)),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Column("webhooks_checked_at", DateTime(timezone=True)),
+    CheckConstraint("state in ('waiting','active','refused','gone')", name="known_connection_state"),
+)
+
+# One use each: a row is deleted by the callback that brings its state back.
+oauth_states = Table(
+    "oauth_states",
+    metadata,
+    Column("state_hash", Text, primary_key=True),
+    Column("domain", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+
+# Keys that outlive a change of the installation's secret, sealed with it.
+sealed_keys = Table(
+    "sealed_keys",
+    metadata,
+    Column("purpose", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)

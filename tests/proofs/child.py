@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 from collections import Counter
-from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -86,7 +85,7 @@ def live(config: Config, point: str, visit: str) -> None:
 def main() -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output is the proof's
     named = {name: value for name, value in os.environ.items() if name.startswith("ORDER_ACTIONS_")}
-    config = replace(config_from(named), store_url=os.environ["PROOF_STORE"])
+    config = config_from(named)
     runtime.LEASE_SECONDS = sync.ABANDONED = SOON
     _bundle()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the dead

@@ -33,10 +33,10 @@ from plugin.stores.database import connect
 from plugin.stores.tables import metadata, outbox, runs
 from tests.databases import ENGINES, Postgres, postgres_server
 from tests.proofs.child import WIRE
-from tests.proofs.lab import may_be_emptied
+from tests.proofs.lab import STAY, may_be_emptied
 from tests.proofs.races import database_of
 from tests.shared import ROOT
-from tests.world import BASE, CANCEL, DOMAIN, REFUND, SECRET, variables
+from tests.world import BASE, CANCEL, DOMAIN, REFUND, SECRET, connected, variables
 
 T = TypeVar("T")
 WAIT = 60.0
@@ -77,12 +77,13 @@ class Plugin:
     def __init__(self, database: str, store_url: str, folder: Path) -> None:
         self.database, self.store_url, self.mark = database, store_url, folder / "killed"
         self.url, self._pid = "", 0
+        connected(database, store_url)
         settings = {"ORDER_ACTIONS_SETTINGS": "settle_time=1"}
-        own = {"PROOF_STORE": store_url, "PROOF_MARK": str(self.mark)}
+        own = {"PROOF_MARK": str(self.mark)}
         others = {name: value for name, value in os.environ.items() if not name.startswith("ORDER_ACTIONS_")}
         self._forks = subprocess.Popen(
-            [sys.executable, "-m", "tests.proofs.child"], cwd=ROOT, env=others | variables(database) | settings | own,
-            text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            [sys.executable, "-m", "tests.proofs.child"], cwd=ROOT,
+            env=others | variables(database, store_url) | settings | own, text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def start(self, point: str = "-", visit: int = 0) -> None:
@@ -220,7 +221,8 @@ def _asked(engine: Engine, ask: Callable[[Connection], T]) -> T:
 
 def _empty(tx: Connection) -> None:
     for table in reversed(metadata.sorted_tables):
-        tx.execute(table.delete())
+        if table.name not in STAY:
+            tx.execute(table.delete())
 
 
 def _rows(engine: Engine) -> list[Any]:

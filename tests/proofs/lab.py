@@ -9,8 +9,9 @@ from plugin import flow, permissions, points
 from plugin.app import Config, plug
 from plugin.permissions import permission_set
 from plugin.ports import Tools
-from plugin.secrets import Keys
 from plugin.shapes import Customer, Place, Session
+from plugin.store_setup import connect_token
+from plugin.stores.keys import open_keys
 from plugin.stores.orders import SqlOrders
 from plugin.stores.rules import RULES
 from plugin.stores.runs import SqlRuns
@@ -23,6 +24,7 @@ from tests.shared import ROOT
 from tests.world import BASE, DOMAIN, SECRET, _bundle, typed
 
 AGENT = "ana"
+STAY = {"connections", "sealed_keys"}  # of the installation, not of a cell
 
 
 class Died(BaseException):
@@ -34,24 +36,23 @@ class Lab:
 
     def __init__(self, database: str) -> None:
         config = Config(
-            secret=SECRET, database=database, store_domain=DOMAIN, store_name="Sandbox store", store_token="token",
-            webhook_secrets=("hook",), host_secret=SECRET, host_issuer="desk", host_origins=("http://desk.test",),
+            secrets=(SECRET,), database=database, client_id="client", client_secrets=("hook",), host_secret=SECRET,
+            host_issuer="desk", host_origins=("http://desk.test",),
         )  # fmt: skip
         app = plug(config, ROOT, _bundle())
-        self.engine = app.engine
+        connect_token(app, DOMAIN, "Sandbox store", "token")
+        self.engine, self.connections = app.engine, app.connections
         may_be_emptied(self.engine)
         if self.engine.dialect.name == "sqlite":  # power cuts are not the matter here, and a sync is slow
             event.listen(self.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
         self.engine.dispose()
         event.listen(self.engine, "before_cursor_execute", lambda *_: self._alive())
-        self.keys, self.tokens = Keys(SECRET), app.tokens
+        self.keys, self.tokens = open_keys(app.engine, (SECRET,)), app.tokens
         self.dead = False
         self.time = Time()
         self.shop = Shop(app.tools.commerce.stores()[0], self.time, self._alive)
         self.desk = Desk(self._alive)
-        self.base = replace(
-            app.tools, commerce=self.shop, host=self.desk
-        )
+        self.base = replace(app.tools, commerce=self.shop, host=self.desk)
         self.clock = ProcessClock(self.time)
         self.tools = self.worker()
         self.forms: dict[str, tuple[dict[str, Any], str]] = {}
@@ -83,7 +84,8 @@ class Lab:
         self.desk.shown.clear()
         with self.engine.begin() as tx:
             for table in reversed(metadata.sorted_tables):
-                tx.execute(table.delete())
+                if table.name not in STAY:
+                    tx.execute(table.delete())
 
     # ------------------------------------------------------------ people
 

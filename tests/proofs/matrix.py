@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from plugin import alarms, flow, points, sync
+from plugin import alarms, flow, points, sync, webhooks
 from plugin.errors import OrderActionsError
 from plugin.flow import View
 from plugin.points import Point
@@ -211,7 +211,7 @@ class Play:
         headers = {f"X-Shopify-{name}": value for name, value in names.items()}
         for _ in range(5):
             try:
-                sync.take_webhook(self.lab.tools, headers, body)
+                webhooks.take(webhooks.Inbox(self.lab.tools, self.lab.connections), webhooks.delivery_of(headers), body)
                 return
             except Died:
                 self.lab.restart()

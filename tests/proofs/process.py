@@ -1,18 +1,14 @@
-"""The real web server or worker of an installation whose store is a sandbox: `python -m tests.proofs.process web`.
-
-Configured as in production, but for PROOF_STORE, the address of the store: no variable may point a store elsewhere.
-"""
+"""The real web server or worker of an installation whose store is a sandbox: `python -m tests.proofs.process web`."""
 
 import os
 import sys
-from dataclasses import replace
 
 from plugin.app import config_from
 from plugin.serving import serve, work
 from tests.shared import ROOT
 
 if __name__ == "__main__":
-    config = replace(config_from(os.environ), store_url=os.environ["PROOF_STORE"])
+    config = config_from(os.environ)
     if sys.argv[1] == "web":
         serve(ROOT, config, sys.argv[2], 2, None)
     else:

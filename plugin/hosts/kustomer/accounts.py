@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 
 from plugin.errors import SignInAgain, TryLater
 from plugin.hosts.kustomer.client import ID, Client, Refused
@@ -42,8 +42,8 @@ class Accounts:
         self._crm = crm
         self._clock = clock
         self._box = keys.box()
-        self._cookies = Fernet(urlsafe_b64encode(keys.key("connect")))
-        self._hash_key = keys.key("handle")
+        self._cookies = keys.box("connect")
+        self._hashed = keys.handle_hash
 
     def start(self) -> tuple[str, str]:
         """Where to send the browser, and the cookie that binds the answer to it."""
@@ -77,7 +77,7 @@ class Accounts:
         except Refused as refused:
             raise SignInAgain(UNFINISHED) from refused
         handle = secrets.token_urlsafe(32)
-        self._crm.put_grant(self._key(handle), user_id, self._seal(tokens), now)
+        self._crm.put_grant(self._hashed(handle), user_id, self._seal(tokens), now)
         return handle
 
     def user_of(self, handle: str) -> tuple[str, str]:
@@ -85,7 +85,7 @@ class Accounts:
 
         Raises SignInAgain on any doubt, TryLater.
         """
-        key = self._key(handle)
+        key = self._hashed(handle)
         grant = self._crm.grant(key)
         if grant is None:
             raise SignInAgain(CONNECT)
@@ -144,9 +144,6 @@ class Accounts:
         if not isinstance(user_id, str) or not ID.fullmatch(user_id):
             raise Refused(400, "users/current has no id")
         return user_id
-
-    def _key(self, handle: str) -> str:
-        return hmac.new(self._hash_key, handle.encode(), sha256).hexdigest()
 
     def _seal(self, tokens: dict[str, str]) -> bytes:
         return self._box.encrypt(json.dumps(tokens).encode())

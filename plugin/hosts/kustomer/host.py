@@ -3,14 +3,14 @@
 import hmac
 import json
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 
 from plugin.errors import NothingHere, SignInAgain, TryLater
 from plugin.hosts.kustomer import kobjects
@@ -46,7 +46,7 @@ class KustomerHost:
         self._proxy = proxy
         self._crm = crm
         self._clock = clock
-        self._tickets = Fernet(urlsafe_b64encode(keys.key("ticket")))
+        self._tickets = keys.box("ticket")
 
     def identify(self, token: str) -> Identity:
         """The token is the card's own: a handle or a ticket, and what the page says is shown."""

@@ -20,7 +20,7 @@ from graphql import (
     validate,
 )
 
-from . import cancels, search
+from . import cancels, installed, search
 from .order_view import job, job_result, order, refund
 from .refunds import Answer, create
 from .state import Store, number_of
@@ -274,7 +274,13 @@ QUERIES = {
     "customers": _customers,
     "locations": _locations,
     "shop": _shop,
+    "currentAppInstallation": installed.installation,
+    "webhookSubscriptions": installed.subscriptions,
     "job": _job,
     "node": _node,
 }
-MUTATIONS = {"refundCreate": _refund_create, "orderCancel": _order_cancel}
+MUTATIONS = {
+    "refundCreate": _refund_create,
+    "orderCancel": _order_cancel,
+    "webhookSubscriptionCreate": installed.subscribe,
+}

@@ -13,7 +13,7 @@ from graphql import DocumentNode, FieldNode, GraphQLSchema, OperationDefinitionN
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from . import cancels, control, schema, wire
+from . import cancels, control, oauth, schema, wire
 from .bucket import Bucket, throttled, too_dear
 from .cost import MAXIMUM, Price
 from .faults import Fault, Faults
@@ -39,6 +39,7 @@ class World:
     faults: Faults = field(default_factory=Faults)
     log: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT))
     webhooks: Webhooks | None = None
+    app: oauth.App | None = None
     closing: threading.Event = field(default_factory=threading.Event)
 
     def reset(self) -> None:
@@ -88,13 +89,14 @@ def serve(
     settle_delay: float = 3.0,
     cancel_delay: float = 1.0,
     shop: Shop | None = None,
+    app: oauth.App | None = None,
 ) -> Running:
     """Start a seeded store on the loopback; port 0 takes a free one."""
     settings = Settings(settle_delay=settle_delay, cancel_delay=cancel_delay)
     store = Store(shop=shop or Shop(), settings=settings)
     seed(store)
     bucket = Bucket(settings, store.clock(), settings.bucket)
-    world = World(store, schema.load(schema_path.read_text(encoding="utf-8")), token, bucket)
+    world = World(store, schema.load(schema_path.read_text(encoding="utf-8")), token, bucket, app=app)
     if webhook_url is not None:
         world.webhooks = Webhooks(webhook_url, webhook_secret, store)
         store.emit = world.webhooks.emit
@@ -134,7 +136,7 @@ def _answer(world: World, environ: dict[str, Any], start: Callable[..., Any]) ->
     if request.path.startswith("/admin/api/") and request.path.endswith("/graphql.json"):
         response = _graphql(world, request)
     else:
-        response = control.answer(world, request)
+        response = oauth.answer(world, request) or control.answer(world, request)
     return response(environ, start)
 
 
@@ -163,7 +165,8 @@ class Call:
 def _graphql(world: World, request: Request) -> Response:
     if request.method != "POST":
         return Response("", 405)
-    if request.headers.get("X-Shopify-Access-Token") != world.token:
+    given = request.headers.get("X-Shopify-Access-Token")
+    if given != world.token and not oauth.accepts(world.app, given, world.store.clock()):
         return _json(world, {"errors": BAD_TOKEN}, 401)
     try:
         body = json.loads(request.get_data(cache=False)[:MAX_BODY])

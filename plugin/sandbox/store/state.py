@@ -58,6 +58,8 @@ class Store:
     people: dict[int, Person] = field(default_factory=dict)
     places: dict[int, Place] = field(default_factory=dict)
     keys: dict[str, KeyUse] = field(default_factory=dict)
+    scopes: frozenset[str] = frozenset({"read_orders", "write_orders", "read_locations"})
+    subscriptions: dict[int, tuple[str, str]] = field(default_factory=dict)  # id: topic, uri
     last_id: int = 7_000_000_000_000
 
     def now(self) -> datetime:

@@ -25,6 +25,7 @@ UNPROVEN: tuple[str, ...] = (
     "the words for a pending payment authorization",
     "the words for a quantity below one",
     "the words for a refund of an unknown line",
+    "the words for an address that is taken or is no address",
     "the words for an amount that is no amount",
     "the words for an empty idempotency key",
     "the words for an unknown location",

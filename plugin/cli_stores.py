@@ -1,0 +1,122 @@
+"""`order-actions stores` and `order-actions keys`: connect stores, set their settings, change the secret."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from plugin.app import App, build, config_from, find_bundle, settings_of
+from plugin.errors import FixTheSetup, NothingHere, TryLater
+from plugin.permissions import missing_scopes
+from plugin.shapes import Way
+from plugin.store_setup import (
+    announce,
+    connect_own,
+    connect_token,
+    install_url,
+    needed_scopes,
+    read_scopes,
+)
+
+_bundle = click.option("--bundle", type=click.Path(file_okay=False, exists=True, path_type=Path), default=None,
+                       help="Folder with plugin.yaml. Default: this folder if it has one, else ours.")  # fmt: skip
+
+
+def _app(bundle: Path | None) -> App:
+    return build(config_from(os.environ), find_bundle(bundle))
+
+
+@click.group()
+def stores() -> None:
+    """Connect Shopify stores. Configured like `serve`."""
+
+
+@stores.command()
+@click.argument("domain")
+@click.option("--name", default="", help="The store's name as agents know it. Default: its domain.")
+@click.option("--token", "way", flag_value="token",
+              help="Read a custom app's token from standard input; its secret on a second line.")  # fmt: skip
+@click.option("--own", "way", flag_value="own", help="An app of the store's own organisation: by client id and secret.")
+@_bundle
+def add(domain: str, name: str, way: str | None, bundle: Path | None) -> None:
+    """Connect DOMAIN, like my-shop.myshopify.com.
+
+    Without --token or --own: prints the address to open in a browser, where Shopify asks for permission.
+    """
+    app = _app(bundle)
+    if way is None:
+        announce(app, domain, name, Way.OAUTH)
+        click.echo(f"Open this in your browser, signed in to {domain}:\n\n  {install_url(app, domain)}")
+        return
+    if way == "own":
+        connect_own(app, domain, name)
+    else:
+        token, *secrets = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()] or [""]
+        if not token:
+            raise FixTheSetup("No token came on standard input, as in: order-actions stores add X --token < file")
+        connect_token(app, domain, name, token, secrets)
+    missing = read_scopes(app, domain)
+    click.echo(f"{domain} is connected.")
+    if missing:
+        click.echo(f"Not granted: {', '.join(missing)}. Actions that need it stay closed.", err=True)
+
+
+@stores.command("list")
+@_bundle
+def list_stores(bundle: Path | None) -> None:
+    """Every store, how it is connected, and what is wrong with it."""
+    app = _app(bundle)
+    for one in app.connections.all():
+        missing = missing_scopes(one.grant.scopes if one.grant else None, needed_scopes(app))
+        wrong = one.problem or (f"not granted: {', '.join(missing)}" if missing else "")
+        parts = (one.domain, one.name, one.way, one.state, " ".join(one.settings), wrong)
+        click.echo("  ".join(part for part in parts if part))
+
+
+@stores.command("set")
+@click.argument("domain")
+@click.argument("settings", nargs=-1)
+@_bundle
+def set_settings(domain: str, settings: tuple[str, ...], bundle: Path | None) -> None:
+    """Settings of one store, like refund_after_fulfillment=true; none puts them back to the bundle's."""
+    app = _app(bundle)
+    if app.connections.get(domain) is None:
+        raise NothingHere(f"There is no store {domain} here.")
+    settings_of(app.tools.bundle, settings)
+    app.connections.set_settings(domain, settings, app.tools.clock.now())
+    click.echo(f"{domain}: {', '.join(settings) or 'as in the bundle'}")
+
+
+@stores.command()
+@click.argument("domain")
+@_bundle
+def remove(domain: str, bundle: Path | None) -> None:
+    """Forget a store's tokens. Its runs stay."""
+    app = _app(bundle)
+    if app.connections.get(domain) is None:
+        raise NothingHere(f"There is no store {domain} here.")
+    app.connections.end(domain, "gone", "An admin removed this store.", app.tools.clock.now())
+    click.echo(f"{domain} is removed. Uninstall the app in Shopify as well.")
+
+
+@click.group()
+def keys() -> None:
+    """The secret of this installation."""
+
+
+@keys.command()
+@_bundle
+def rotate(bundle: Path | None) -> None:
+    """Seal everything in the database with the first secret of ORDER_ACTIONS_SECRET.
+
+    Put the new secret before the old one, restart, run this, then take the old one away and restart.
+    """
+    from plugin.stores.keys import open_keys
+    from plugin.stores.keys import rotate as seal_anew
+
+    app = _app(bundle)
+    count, left = seal_anew(app.engine, open_keys(app.engine, app.config.secrets).box(), click.echo)
+    click.echo(f"{count} values are sealed with the first secret.")
+    if left:
+        raise TryLater(f"{left} open runs still need the old secret. Keep it, and run this again when they are closed.")

@@ -1,0 +1,105 @@
+"""How a store is let in: announced by an admin, then by OAuth, by its own organisation's app, or by a token."""
+
+import secrets
+from collections.abc import Sequence
+
+from plugin.app import App, store_address
+from plugin.commerce import oauth
+from plugin.errors import FixTheSetup, NothingHere, SignInAgain
+from plugin.permissions import missing_scopes
+from plugin.shapes import ConnectedStore, Grant, Way
+from plugin.wire import is_safe_address
+
+SCOPES = """query GrantedScopes { currentAppInstallation { accessScopes { handle } } }"""
+
+
+def needed_scopes(app: App) -> list[str]:
+    """What the bundle's actions declare, once each, in order."""
+    actions = app.tools.bundle.actions.values()
+    return sorted({scope for action in actions for scope in action.scopes})
+
+
+def announce(app: App, domain: str, name: str, way: Way, app_secrets: Sequence[str] = ()) -> None:
+    """Write down which store may come. Nothing else lets one in. Raises FixTheSetup."""
+    oauth.shop_domain(domain)
+    if way is not Way.TOKEN and app.config.shopify_app is None:
+        raise FixTheSetup(
+            "The Shopify app is not known here: set ORDER_ACTIONS_SHOPIFY_CLIENT_ID and "
+            "ORDER_ACTIONS_SHOPIFY_CLIENT_SECRETS, or give the token of a custom app with --token."
+        )
+    app.connections.announce(domain, name.strip() or domain, way, app_secrets, app.tools.clock.now())
+
+
+def connect_token(app: App, domain: str, name: str, token: str, app_secrets: Sequence[str] = ()) -> None:
+    """A custom app's own token, which does not expire."""
+    announce(app, domain, name, Way.TOKEN, app_secrets)
+    app.connections.connect(domain, Grant(token, None), app.tools.clock.now())
+
+
+def connect_own(app: App, domain: str, name: str) -> None:
+    """An app of the store's own organisation: its id and secret are enough. Raises FixTheSetup, TryLater."""
+    announce(app, domain, name, Way.OWN)
+    client, now = app.config.shopify_app, app.tools.clock.now()
+    assert client is not None
+    app.connections.connect(domain, oauth.own(store_address(app.config, domain), client, now), now)
+
+
+def read_scopes(app: App, domain: str) -> list[str]:
+    """Ask Shopify what is granted, keep it, and give what is missing. Raises FixTheSetup, TryLater."""
+    data = app.tools.commerce.read(domain, SCOPES, {})
+    granted = frozenset(str(one["handle"]) for one in data["currentAppInstallation"]["accessScopes"])
+    app.connections.set_scopes(domain, granted, app.tools.clock.now())
+    return missing_scopes(granted, needed_scopes(app))
+
+
+# ---------------------------------------------------------------- in the browser
+
+
+def install_url(app: App, domain: str) -> str:
+    """Where an admin's browser begins. Raises FixTheSetup."""
+    return f"{public_address(app)}/shopify/install?shop={domain}"
+
+
+def begin_install(app: App, domain: str) -> tuple[str, str]:
+    """Shopify's permission page and the state that must come back. Raises NothingHere, FixTheSetup."""
+    row = _announced(app, domain)
+    client = app.config.shopify_app
+    if client is None:
+        raise FixTheSetup("The Shopify app is not known here. Ask whoever runs this installation.")
+    state = secrets.token_hex(32)
+    app.connections.keep_state(state, row.domain, app.tools.clock.now())
+    base, back = store_address(app.config, row.domain), f"{public_address(app)}/shopify/callback"
+    return oauth.authorize_url(base, client.id, needed_scopes(app), back, state), state
+
+
+def finish_install(app: App, raw_query: str, browser_state: str) -> tuple[ConnectedStore, list[str]]:
+    """Shopify sent the browser back: check all of it, take the tokens, and say which scopes are missing.
+
+    Raises SignInAgain for a callback that is forged, old, used or of another browser; FixTheSetup, TryLater.
+    """
+    client, now = app.config.shopify_app, app.tools.clock.now()
+    if client is None:
+        raise SignInAgain("The Shopify app is not known here.")
+    told = oauth.read_callback(raw_query, client.secrets, now)
+    same_browser = browser_state and secrets.compare_digest(browser_state.encode(), told.state.encode())
+    if not same_browser or not app.connections.use_state(told.state, told.shop, now):
+        raise SignInAgain("This installation was begun elsewhere or is too old. Open the link once more.")
+    _announced(app, told.shop)
+    grant = oauth.exchange(store_address(app.config, told.shop), client, told.code, now)
+    app.connections.connect(told.shop, grant, now)
+    row = app.connections.get(told.shop)
+    assert row is not None
+    return row, missing_scopes(grant.scopes, needed_scopes(app))
+
+
+def _announced(app: App, domain: str) -> ConnectedStore:
+    row = app.connections.get(domain) if oauth.SHOP.fullmatch(domain) else None
+    if row is None or row.way is not Way.OAUTH:
+        raise NothingHere("This store was not announced here. An admin does that with: order-actions stores add")
+    return row
+
+
+def public_address(app: App) -> str:
+    if not is_safe_address(app.config.public_url):
+        raise FixTheSetup("ORDER_ACTIONS_PUBLIC_URL is missing or not an https address.")
+    return app.config.public_url.rstrip("/")

@@ -1,0 +1,183 @@
+"""Shopify's webhooks: verified over the raw body, taken once, put into our tables; Shopify is never asked.
+
+Rules: shopify.dev/docs/apps/build/webhooks (facts/shopify.md §7), vectors/webhook_hmac.json. Only the body is
+signed: the headers are hints, so every effect may come twice and is bound to ids in the body.
+"""
+
+import hashlib
+import hmac
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from plugin.errors import SignInAgain
+from plugin.logs import tell
+from plugin.points import Point, reached
+from plugin.ports import Connections, Tools
+from plugin.shapes import Place
+
+UNINSTALLED = "The app was uninstalled in Shopify. Connect the store again: order-actions stores add {}"
+_FULFILLMENT = {
+    None: "UNFULFILLED",
+    "partial": "PARTIALLY_FULFILLED",
+    "fulfilled": "FULFILLED",
+    "restocked": "RESTOCKED",
+}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One verified webhook, as its headers tell of it."""
+
+    store: str
+    topic: str
+    id: str
+    triggered_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """What the effects write to."""
+
+    tools: Tools
+    connections: Connections
+
+
+def told(headers: Mapping[str, str], name: str) -> str:
+    """A header of either family, `X-Shopify-` or `Shopify-`. Raises SignInAgain when both are there and differ."""
+    known = {key.lower(): value for key, value in headers.items()}
+    found = {known[key] for key in (f"x-shopify-{name}", f"shopify-{name}") if key in known}
+    if len(found) > 1:
+        raise SignInAgain("The webhook's headers contradict each other.")
+    return found.pop() if found else ""
+
+
+def delivery_of(headers: Mapping[str, str]) -> Delivery:
+    """What the headers tell. Raises ValueError when one is missing, SignInAgain when two contradict each other."""
+    store, topic, id = (told(headers, name) for name in ("shop-domain", "topic", "webhook-id"))
+    if not (store and topic and id):
+        raise ValueError("the delivery lacks its store, topic or id")
+    return Delivery(store, topic, id, _moment(told(headers, "triggered-at")))
+
+
+def verify(body: bytes, headers: Mapping[str, str], secrets: Iterable[str]) -> None:
+    """Base64 HMAC-SHA256 over the raw body, before anything is parsed; several secrets while rotating.
+
+    Raises SignInAgain.
+    """
+    given = told(headers, "hmac-sha256").encode("utf-8", "replace")
+    good = [b64encode(hmac.new(one.encode(), body, hashlib.sha256).digest()) for one in secrets]
+    if not any(hmac.compare_digest(one, given) for one in good):
+        raise SignInAgain("The webhook's signature is not Shopify's.")
+
+
+def take(inbox: Inbox, delivery: Delivery, body: bytes) -> str:
+    """Carry out what a verified webhook says, once: `taken`, `repeated`, or `ignored`.
+
+    A store or topic we do not know is ignored: Shopify would only send it again. Raises ValueError, KeyError,
+    TypeError for a body that is not what its topic says.
+    """
+    payload = json.loads(body)
+    reached(Point.WEBHOOK_VERIFIED)
+    result = _take(inbox, delivery, payload)
+    tell(f"webhook.{result}", store=delivery.store, topic=delivery.topic)
+    return result
+
+
+def _take(inbox: Inbox, delivery: Delivery, payload: Any) -> str:
+    effect = EFFECTS.get(delivery.topic)
+    if effect is None or inbox.connections.get(delivery.store) is None:
+        return "ignored"
+    orders = inbox.tools.orders
+    if orders.webhook_seen(delivery.store, delivery.id, delivery.topic):
+        return "repeated"
+    reached(Point.WEBHOOK_NEW)
+    now = inbox.tools.clock.now()
+    effect(inbox, delivery, payload, now)
+    reached(Point.WEBHOOK_TAKEN)
+    orders.mark_webhook(delivery.store, delivery.id, delivery.topic, now)
+    return "taken"
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+# ---------------------------------------------------------------- effects
+
+
+def _order(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
+    place = Place(delivery.store, str(int(payload["id"])))
+    email = payload.get("email") or ""
+    inbox.tools.orders.put_header(place, email, header(payload), webhook=now)
+    if inbox.tools.host.keeps_orders and email:
+        inbox.tools.crm.owe(place, email, now)
+    inbox.tools.runs.wake(place, now)  # what Shopify tells may end a doubt
+
+
+def _of_order(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
+    """A refund or a payment: what we keep of its order is old now."""
+    place = Place(delivery.store, str(int(payload["order_id"])))
+    inbox.tools.orders.make_old(place, now)
+    inbox.tools.runs.wake(place, now)
+
+
+def _edited(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
+    """Its payload is the edit, not the order."""
+    _of_order(inbox, delivery, payload["order_edit"], now)
+
+
+def _uninstalled(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
+    """The store is closed here at once; a late delivery does not close one that was connected after it."""
+    row = inbox.connections.get(delivery.store)
+    late = row is not None and delivery.triggered_at is not None and delivery.triggered_at < row.changed_at
+    if not late:
+        inbox.connections.end(delivery.store, "gone", UNINSTALLED.format(delivery.store), now)
+
+
+def _scopes(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
+    inbox.connections.set_scopes(delivery.store, frozenset(str(one) for one in payload["current"]), now)
+
+
+def header(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The header facts of a webhook's order (REST form), as the list shows them."""
+    total = payload["total_price_set"]["presentment_money"]
+    refunded = [
+        row for one in payload.get("refunds", []) for row in one.get("transactions", []) if row["kind"] == "refund"
+    ]
+    return {
+        "name": payload["name"],
+        "createdAt": payload["created_at"],
+        "updatedAt": payload["updated_at"],
+        "cancelledAt": payload.get("cancelled_at"),
+        "displayFinancialStatus": (payload.get("financial_status") or "").upper() or None,
+        "displayFulfillmentStatus": _FULFILLMENT.get(payload.get("fulfillment_status"), "UNFULFILLED"),
+        "total": {"amount": total["amount"], "currencyCode": total["currency_code"]},
+        "refunded": {
+            "amount": refunded[0]["amount"] if refunded else "0.0",
+            "currencyCode": total["currency_code"],
+        },
+    }
+
+
+Effect = Callable[[Inbox, Delivery, Any, datetime], None]
+EFFECTS: Mapping[str, Effect] = {
+    "orders/create": _order,
+    "orders/updated": _order,
+    "orders/cancelled": _order,
+    "orders/edited": _edited,
+    "orders/paid": _order,
+    "orders/fulfilled": _order,
+    "orders/partially_fulfilled": _order,
+    "refunds/create": _of_order,
+    "order_transactions/create": _of_order,
+    "app/uninstalled": _uninstalled,
+    "app/scopes_update": _scopes,
+}

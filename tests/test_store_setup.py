@@ -1,0 +1,360 @@
+"""Connecting stores: announced first, by OAuth, by client credentials or by a token; tokens renewed once at a time."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+import requests
+from click.testing import CliRunner
+from werkzeug.test import Client
+
+from plugin import store_setup, subscriptions
+from plugin.cli_stores import stores
+from plugin.commerce import oauth
+from plugin.errors import FixTheSetup, NothingHere, SignInAgain, TryLater
+from plugin.sandbox import store as sandbox
+from plugin.secrets import Keys
+from plugin.shapes import Way
+from plugin.stores.connections import SqlConnections
+from plugin.stores.keys import open_keys, rotate
+from plugin.stores.orders import SqlOrders
+from plugin.tokens import SessionClaims, Tokens
+from plugin.web import create_web
+from tests.shared import vectors
+from tests.world import DOMAIN, REFUND, SECRET, World, world
+
+NEW_SECRET = "another secret that is long enough for the tests"
+
+
+@dataclass
+class MovedClock:
+    """The real clock, some hours on."""
+
+    by: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.by
+
+    def sleep(self, seconds: float) -> None:
+        self.by += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def app_side() -> sandbox.App:
+    return sandbox.App("client", "hook")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, app_side: sandbox.App) -> Iterator[World]:
+    with world(tmp_path, app=app_side) as one:
+        yield one
+
+
+def browser(shop: World) -> Client:
+    return Client(create_web(shop.app))
+
+
+def installed(shop: World, client: Client) -> Any:
+    """What an admin does: open the link, press Install at Shopify, come back."""
+    away = client.get(f"/shopify/install?shop={DOMAIN}")
+    assert away.status_code == 302
+    pressed = requests.post(away.headers["Location"], allow_redirects=False, timeout=5)
+    back = urlsplit(pressed.headers["Location"])
+    return client.get(f"{back.path}?{back.query}")
+
+
+def announced(shop: World) -> None:
+    shop.app.connections.end(DOMAIN, "gone", "", shop.tools.clock.now())
+    store_setup.announce(shop.app, DOMAIN, "Sandbox store", Way.OAUTH)
+
+
+def test_a_store_is_connected_in_the_browser_and_orders_can_be_read(shop: World) -> None:
+    announced(shop)
+    page = installed(shop, browser(shop))
+    assert (page.status_code, "Sandbox store is connected" in page.text) == (200, True)
+    row = shop.app.connections.get(DOMAIN)
+    assert row is not None and row.grant is not None
+    assert (row.state, row.way, sorted(row.grant.scopes or ()), len(row.refresh_tokens)) == (
+        "active", Way.OAUTH, ["read_locations", "read_orders", "write_orders"], 1,
+    )  # fmt: skip
+    assert shop.order(1001).context["order"]["name"] == "#1001"
+
+
+def test_a_store_nobody_announced_is_not_let_in(shop: World) -> None:
+    client = browser(shop)
+    assert client.get("/shopify/install?shop=evil.myshopify.com").status_code == 404
+    assert client.get(f"/shopify/install?shop={DOMAIN}").status_code == 404, "connected by a token, not by OAuth"
+    with pytest.raises(FixTheSetup, match="not a store's domain"):
+        store_setup.announce(shop.app, "evil.example.com", "", Way.OAUTH)
+
+
+def test_a_callback_works_once_and_only_in_the_browser_that_began(shop: World) -> None:
+    announced(shop)
+    client = browser(shop)
+    away = client.get(f"/shopify/install?shop={DOMAIN}")
+    pressed = requests.post(away.headers["Location"], allow_redirects=False, timeout=5)
+    back = urlsplit(pressed.headers["Location"])
+    assert browser(shop).get(f"{back.path}?{back.query}").status_code == 401, "another browser"
+    assert client.get(f"{back.path}?{back.query}").status_code == 200
+    client.set_cookie("order_actions_state", parse_qs(back.query)["state"][0], path="/shopify/callback")
+    assert client.get(f"{back.path}?{back.query}").status_code == 401, "used"
+
+
+def test_scopes_that_were_not_granted_close_the_actions_with_their_reason(shop: World, app_side: sandbox.App) -> None:
+    announced(shop)
+    app_side.scopes = "read_orders"
+    page = installed(shop, browser(shop))
+    assert "Shopify did not grant read_locations, write_orders." in page.text
+    assert shop.button(1001, REFUND) == (
+        False, "Sandbox store did not grant write_orders, read_locations. "
+        "An administrator must connect the store again.",
+    )  # fmt: skip
+    with pytest.raises(Exception, match="did not grant"):
+        shop.open(1001, REFUND)
+
+
+def test_a_write_scope_holds_its_read_scope() -> None:
+    assert store_setup.missing_scopes(frozenset({"write_orders"}), ["read_orders", "read_locations"]) == [
+        "read_locations"
+    ]
+
+
+# ---------------------------------------------------------------- the signed way back
+
+
+def raw(query: dict[str, Any]) -> str:
+    return urlencode(query, doseq=True)
+
+
+def test_every_signed_query_of_the_vectors_is_judged_rightly() -> None:
+    wrong = []
+    for one in vectors("oauth_hmac.json")["validated"]:
+        now = datetime.fromtimestamp(one["now"], UTC)
+        try:
+            oauth.read_callback(raw(one["query"]), [one["secret"]], now)
+            judged = "accept"
+        except SignInAgain:
+            judged = "refuse"
+        # The app proxy signs another way; we have none, so its queries are never a callback.
+        expected = "refuse" if "signature" in one["query"] else one["expected"]
+        if judged != expected:
+            wrong.append(one["name"])
+    assert wrong == []
+
+
+def test_the_documented_signatures_are_ours_too() -> None:
+    now = datetime.fromtimestamp(1337178173, UTC)
+    taken = []
+    for one in vectors("oauth_hmac.json")["documented"]:
+        query = {"state": "0", **one["query"], "hmac": one["hmac"]}
+        complete = {"shop", "code", "timestamp", "state"} <= one["query"].keys()
+        at = datetime.fromtimestamp(int(one["query"].get("timestamp", 0)), UTC) if complete else now
+        if not complete:
+            continue
+        taken.append(oauth.read_callback(raw(query), ["other", one["secret"]], at).shop)
+    assert taken == ["some-shop.myshopify.com"] * 2, "also with the old secret while rotating"
+
+
+@pytest.mark.parametrize("name", ["shop", "code", "state", "timestamp", "hmac"])
+def test_a_parameter_given_twice_is_refused(name: str) -> None:
+    one = next(row for row in vectors("oauth_hmac.json")["validated"] if row["expected"] == "accept")
+    query = raw(one["query"]) + f"&{name}={one['query'][name]}"
+    with pytest.raises(SignInAgain):
+        oauth.read_callback(query, [one["secret"]], datetime.fromtimestamp(one["now"], UTC))
+
+
+def test_only_a_strict_store_domain_is_taken() -> None:
+    wrong = []
+    for one in vectors("shop_domain.json")["vectors"]:
+        try:
+            taken: str | None = oauth.shop_domain(one["input"])
+        except FixTheSetup:
+            taken = None
+        if taken != one["expected_strict"]:
+            wrong.append((one["input"], one["expected_strict"]))
+    assert wrong == []
+
+
+def test_no_address_of_the_vectors_is_ever_a_store(shop: World) -> None:
+    taken = [one["url"] for one in vectors("ssrf_urls.json")["vectors"] if oauth.SHOP.fullmatch(one["url"])]
+    assert taken == []
+
+
+# ---------------------------------------------------------------- renewing
+
+
+def ending(shop: World, hours: float = 0.95) -> MovedClock:
+    """The store is connected, and its token is about to end."""
+    announced(shop)
+    installed(shop, browser(shop))
+    clock = MovedClock(timedelta(hours=hours))
+    shop.served.world.store.clock = lambda: clock.now().timestamp()
+    access = shop.tools.commerce._access  # type: ignore[attr-defined]
+    access._clock = clock
+    return clock
+
+
+def test_a_token_is_renewed_before_it_ends_and_kept_before_it_is_used(shop: World, app_side: sandbox.App) -> None:
+    before = shop.app.connections.get(DOMAIN)
+    ending(shop)
+    assert shop.order(1001).context["order"]["name"] == "#1001"
+    after = shop.app.connections.get(DOMAIN)
+    assert before is not None and after is not None and after.grant != before.grant
+    assert (app_side.renewals, len(after.refresh_tokens)) == (1, 2), "the one before stays until it is sure"
+
+
+def test_ten_threads_at_once_renew_once(shop: World, app_side: sandbox.App) -> None:
+    ending(shop)
+    access = shop.tools.commerce._access  # type: ignore[attr-defined]
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(access.connection(DOMAIN).token)) for _ in range(10)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert (app_side.renewals, len(found)) == (1, 10)
+
+
+def test_a_renewal_that_was_answered_and_never_kept_is_made_again(shop: World, app_side: sandbox.App) -> None:
+    ending(shop)
+    row = shop.app.connections.get(DOMAIN)
+    client = shop.app.config.client
+    assert row is not None and client is not None
+    oauth.renew(shop.url, client, row.refresh_tokens[0], datetime.now(UTC))  # and the process died here
+    assert shop.order(1001).context["order"]["name"] == "#1001"
+    assert app_side.renewals == 2
+
+
+def test_a_silent_token_endpoint_does_not_stop_a_token_that_still_holds(shop: World, app_side: sandbox.App) -> None:
+    ending(shop)
+    app_side.silent = True
+    assert shop.order(1001).context["order"]["name"] == "#1001"
+
+
+def test_when_the_token_has_ended_too_nothing_is_sent(shop: World, app_side: sandbox.App) -> None:
+    ending(shop, 1.5)
+    app_side.silent = True
+    reply = shop.tools.commerce.send(DOMAIN, b"{}")
+    assert (reply.fault, shop.sent()) == ("not_sent", [])
+    with pytest.raises(TryLater):
+        shop.order(1001)
+
+
+def test_a_refused_renewal_says_how_to_mend_it(shop: World, app_side: sandbox.App) -> None:
+    ending(shop)
+    app_side.refresh.clear()
+    with pytest.raises(FixTheSetup, match="order-actions stores add sandbox.myshopify.com"):
+        shop.order(1001)
+    row = shop.app.connections.get(DOMAIN)
+    assert row is not None and (row.state, row.grant) == ("refused", None)
+
+
+def test_an_app_of_the_own_organisation_needs_no_browser(shop: World, app_side: sandbox.App) -> None:
+    store_setup.connect_own(shop.app, DOMAIN, "Own")
+    assert store_setup.read_scopes(shop.app, DOMAIN) == []
+    row = shop.app.connections.get(DOMAIN)
+    assert row is not None and (row.way, row.refresh_tokens) == (Way.OWN, ())
+    access = shop.tools.commerce._access  # type: ignore[attr-defined]
+    access._clock = MovedClock(timedelta(hours=24))
+    first = row.grant
+    assert access.connection(DOMAIN).token != (first and first.access_token)
+
+
+# ---------------------------------------------------------------- webhooks asked for
+
+
+def test_webhooks_are_asked_for_once_and_again_when_one_was_dropped(shop: World) -> None:
+    assert subscriptions.look_after(shop.app) == 1
+    kept = shop.served.state.subscriptions
+    assert sorted(topic for topic, _ in kept.values()) == sorted(subscriptions.TOPICS)
+    assert subscriptions.look_after(shop.app) == 0, "looked at today"
+    assert subscriptions.subscribe(shop.app, DOMAIN) == []
+    kept.pop(next(iter(kept)))
+    assert subscriptions.subscribe(shop.app, DOMAIN) == ["ORDERS_CREATE"]
+
+
+# ---------------------------------------------------------------- tokens at rest, and the change of the secret
+
+
+def test_no_token_is_kept_in_the_clear(shop: World, tmp_path: Path) -> None:
+    announced(shop)
+    installed(shop, browser(shop))
+    row = shop.app.connections.get(DOMAIN)
+    assert row is not None and row.grant is not None and row.grant.refresh_token
+    shop.app.engine.dispose()
+    stored = b"".join(one.read_bytes() for one in tmp_path.iterdir())
+    assert row.grant.access_token.encode() not in stored
+    assert row.grant.refresh_token.encode() not in stored
+
+
+def test_after_a_change_of_the_secret_the_old_one_is_not_needed(shop: World) -> None:
+    shop.order(1001)
+    engine, email = shop.app.engine, shop.ledger(1001)["email"]
+    both = open_keys(engine, (NEW_SECRET, SECRET))
+    assert rotate(engine, both.box(), lambda line: None) > 0
+    new = open_keys(engine, (NEW_SECRET,))
+    row = SqlConnections(engine, new.box()).get(DOMAIN)
+    assert row is not None and row.grant is not None and row.grant.access_token == "token"
+    found = SqlOrders(engine, new).orders_of(email)
+    assert [one.snapshot is not None for one in found if one.name == "#1001"] == [True]
+
+
+def test_a_session_of_before_the_change_still_opens(shop: World) -> None:
+    now = datetime.now(UTC)
+    claims = SessionClaims("ana", "Ana", "agent", shop.customer(1001), None, None)
+    sealed = Tokens(Keys([SECRET])).seal_session(claims, now)
+    assert Tokens(Keys([NEW_SECRET, SECRET])).open_session(sealed) == claims
+    with pytest.raises(SignInAgain):
+        Tokens(Keys([NEW_SECRET])).open_session(sealed)
+
+
+# ---------------------------------------------------------------- settings and commands
+
+
+def test_settings_of_one_store_stand_over_the_installations(shop: World) -> None:
+    shop.app.connections.set_settings(DOMAIN, ["snapshot_max_age=5"], shop.tools.clock.now())
+    shop.tools.commerce._access._known = None  # type: ignore[attr-defined]
+    found = shop.tools.store(DOMAIN)
+    assert found is not None and (found.settings["snapshot_max_age"], found.settings["settle_time"]) == (5, 420)
+
+
+def test_a_store_that_was_removed_is_not_there_any_more(shop: World) -> None:
+    shop.app.connections.end(DOMAIN, "gone", "removed", shop.tools.clock.now())
+    with pytest.raises(NothingHere):
+        shop.tools.commerce.read(DOMAIN, "{ shop { id } }", {})
+    assert shop.tools.commerce.send(DOMAIN, b"{}").fault == "not_sent"
+
+
+def environment(shop: World) -> dict[str, str]:
+    config = replace(shop.app.config)
+    return {
+        "ORDER_ACTIONS_SECRET": SECRET, "ORDER_ACTIONS_DATABASE": config.database,
+        "ORDER_ACTIONS_HOST_SECRET": SECRET, "ORDER_ACTIONS_HOST_ISSUER": "desk",
+        "ORDER_ACTIONS_HOST_ORIGINS": "http://desk.test", "ORDER_ACTIONS_URL": "https://orders.example.com",
+        "ORDER_ACTIONS_SHOPIFY_CLIENT_ID": "client", "ORDER_ACTIONS_SHOPIFY_CLIENT_SECRETS": "hook",
+        "ORDER_ACTIONS_SANDBOX_STORE": shop.url,
+    }  # fmt: skip
+
+
+def command(shop: World, *words: str, typed: str = "") -> Any:
+    return CliRunner().invoke(stores, words, input=typed, env=environment(shop), catch_exceptions=False)
+
+
+def test_an_admin_adds_lists_sets_and_removes_stores(shop: World) -> None:
+    told = command(shop, "add", "other.myshopify.com", "--name", "Other").output
+    assert "https://orders.example.com/shopify/install?shop=other.myshopify.com" in told
+    added = command(shop, "add", DOMAIN, "--name", "Mine", "--token", typed="token\nits secret\n")
+    assert "is connected" in added.output
+    assert command(shop, "set", DOMAIN, "settle_time=60").output == f"{DOMAIN}: settle_time=60\n"
+    assert command(shop, "list").output == (
+        f"other.myshopify.com  Other  oauth  waiting\n{DOMAIN}  Mine  token  active  settle_time=60\n"
+    )
+    assert "is removed" in command(shop, "remove", DOMAIN).output
+    assert "gone" in command(shop, "list").output
+    row = shop.app.connections.get(DOMAIN)
+    assert row is not None and row.app_secrets == ("its secret",)
