@@ -17,16 +17,18 @@ from plugin import store_setup, subscriptions
 from plugin.cli_stores import stores
 from plugin.commerce import oauth
 from plugin.errors import FixTheSetup, NothingHere, SignInAgain, TryLater
+from plugin.runtime import carry_out
 from plugin.sandbox import store as sandbox
 from plugin.secrets import Keys
 from plugin.shapes import Way
 from plugin.stores.connections import SqlConnections
 from plugin.stores.keys import open_keys, rotate
 from plugin.stores.orders import SqlOrders
+from plugin.stores.runs import SqlRuns
 from plugin.tokens import SessionClaims, Tokens
 from plugin.web import create_web
 from tests.shared import vectors
-from tests.world import DOMAIN, REFUND, SECRET, World, world
+from tests.world import DOMAIN, REFUND, SECRET, World, with_settings, world
 
 NEW_SECRET = "another secret that is long enough for the tests"
 
@@ -223,7 +225,7 @@ def test_ten_threads_at_once_renew_once(shop: World, app_side: sandbox.App) -> N
 def test_a_renewal_that_was_answered_and_never_kept_is_made_again(shop: World, app_side: sandbox.App) -> None:
     ending(shop)
     row = shop.app.connections.get(DOMAIN)
-    client = shop.app.config.client
+    client = shop.app.config.shopify_app
     assert row is not None and client is not None
     oauth.renew(shop.url, client, row.refresh_tokens[0], datetime.now(UTC))  # and the process died here
     assert shop.order(1001).context["order"]["name"] == "#1001"
@@ -296,7 +298,8 @@ def test_after_a_change_of_the_secret_the_old_one_is_not_needed(shop: World) -> 
     shop.order(1001)
     engine, email = shop.app.engine, shop.ledger(1001)["email"]
     both = open_keys(engine, (NEW_SECRET, SECRET))
-    assert rotate(engine, both.box(), lambda line: None) > 0
+    sealed, left = rotate(engine, both.box(), lambda line: None)
+    assert (sealed > 0, left) == (True, 0)
     new = open_keys(engine, (NEW_SECRET,))
     row = SqlConnections(engine, new.box()).get(DOMAIN)
     assert row is not None and row.grant is not None and row.grant.access_token == "token"
@@ -304,9 +307,22 @@ def test_after_a_change_of_the_secret_the_old_one_is_not_needed(shop: World) -> 
     assert [one.snapshot is not None for one in found if one.name == "#1001"] == [True]
 
 
+def test_an_open_run_needs_the_old_secret_until_it_is_closed(shop: World) -> None:
+    shop.fault("502-after", on="refundCreate")
+    shop.act(1001, REFUND, lines=["1"])
+    engine, both = shop.app.engine, open_keys(shop.app.engine, (NEW_SECRET, SECRET))
+    assert rotate(engine, both.box(), lambda line: None)[1] == 1
+    with_settings(shop, settle_time=0)
+    run_id = shop.tools.runs.runs_of(shop.place(1001))[0].id
+    carry_out(shop.tools, run_id, 5.0)
+    _, left = rotate(engine, both.box(), lambda line: None)
+    run = SqlRuns(engine, open_keys(engine, (NEW_SECRET,)).box()).run(run_id)
+    assert run is not None and (left, run.open, run.texts) == (0, False, shop.tools.runs.run(run_id).texts)  # type: ignore[union-attr]
+
+
 def test_a_session_of_before_the_change_still_opens(shop: World) -> None:
     now = datetime.now(UTC)
-    claims = SessionClaims("ana", "Ana", "agent", shop.customer(1001), None, None)
+    claims = SessionClaims("ana", "Ana", "agent", "hash", shop.customer(1001), None, None)
     sealed = Tokens(Keys([SECRET])).seal_session(claims, now)
     assert Tokens(Keys([NEW_SECRET, SECRET])).open_session(sealed) == claims
     with pytest.raises(SignInAgain):
@@ -335,7 +351,7 @@ def environment(shop: World) -> dict[str, str]:
     return {
         "ORDER_ACTIONS_SECRET": SECRET, "ORDER_ACTIONS_DATABASE": config.database,
         "ORDER_ACTIONS_HOST_SECRET": SECRET, "ORDER_ACTIONS_HOST_ISSUER": "desk",
-        "ORDER_ACTIONS_HOST_ORIGINS": "http://desk.test", "ORDER_ACTIONS_URL": "https://orders.example.com",
+        "ORDER_ACTIONS_HOST_ORIGINS": "http://desk.test", "ORDER_ACTIONS_PUBLIC_URL": "https://orders.example.com",
         "ORDER_ACTIONS_SHOPIFY_CLIENT_ID": "client", "ORDER_ACTIONS_SHOPIFY_CLIENT_SECRETS": "hook",
         "ORDER_ACTIONS_SANDBOX_STORE": shop.url,
     }  # fmt: skip

@@ -128,7 +128,7 @@ def test_scopes_taken_away_close_the_actions(shop: World, client: Client) -> Non
 
 def test_the_same_delivery_twice_has_one_effect(client: Client) -> None:
     payload = {"id": 5, "order_id": BASE + 1001}
-    assert [deliver(client, "refunds/create", payload).text for _ in range(2)] == ["taken\n", "seen\n"]
+    assert [deliver(client, "refunds/create", payload).text for _ in range(2)] == ["taken\n", "repeated\n"]
 
 
 def test_what_we_did_not_ask_for_is_ignored(client: Client) -> None:

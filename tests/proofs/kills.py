@@ -83,7 +83,8 @@ class Plugin:
         others = {name: value for name, value in os.environ.items() if not name.startswith("ORDER_ACTIONS_")}
         self._forks = subprocess.Popen(
             [sys.executable, "-m", "tests.proofs.child"], cwd=ROOT,
-            env=others | variables(database, store_url) | settings | own, text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=others | variables(database, store_url) | settings | own, text=True,
+            bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def start(self, point: str = "-", visit: int = 0) -> None:
