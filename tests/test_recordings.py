@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from graphql import FieldNode, GraphQLSyntaxError, OperationDefinitionNode, build_schema, parse, validate
 
+from plugin.cost import Price
 from plugin.sandbox.store.amounts import Bag, Currencies
-from plugin.sandbox.store.cost import Price
 from plugin.sandbox.store.orders import Behaviour, Line, Order, Payment, Shipping
 from plugin.sandbox.store.state import Store, number_of
 from tests.sandbox_client import SCHEMA, Client, started
