@@ -7,7 +7,7 @@ from typing import Any
 import requests
 from graphql import build_schema, parse
 
-from plugin.check.cost import estimate
+from plugin.cost import estimate
 from plugin.flow import View
 from plugin.reading import LIST
 from tests.shared import ROOT

@@ -67,6 +67,8 @@ BELIEFS = (
     "That the reference in a refund's note and in a cancel's staff note comes back as it was sent, "
     "so that a person can find the call again.",
     "That a mutation refused by GraphQL's own validation, by access rights or by its cost ran nothing.",
+    "What a list with `first` costs. It counts like a connection without the connection's own 2 points; "
+    "estimates, and what the sandbox store charges, rest on it.",
     "That a key of `@idempotent` is kept for 24 hours. We never send the same call again by ourselves yet, "
     "except when Shopify said that the rate limit refused it.",
 )

@@ -31,7 +31,7 @@ from plugin.pace import pace
 from plugin.permissions import READ, check_limit, permission_set, require
 from plugin.points import Point, reached
 from plugin.ports import AlarmKind, NewRun, Tools
-from plugin.reading import Seen, list_orders, look, snapshot
+from plugin.reading import Seen, kept, list_orders, look, snapshot
 from plugin.review import REVIEW
 from plugin.runtime import carry_out
 from plugin.shapes import Action, Agent, FormState, Identity, Place, Plan, Run, Session, StoreInfo
@@ -170,7 +170,7 @@ def _actions(tools: Tools, session: Session, seen: Seen, store: StoreInfo) -> li
 def open_form(tools: Tools, tokens: Tokens, session: Session, place: Place, action_id: str) -> View:
     """The form with its defaults, and what Shopify would do with them: one call."""
     action = _authorized(tools, session, action_id)
-    _must_be_free(tools, place)
+    _must_be_free(tools, session, place)
     filled = draft(tools, session, place, action, None, {})
     return _form(tools, tokens, session, filled, new_run_id())
 
@@ -187,7 +187,7 @@ def preview(
     """The same form, with what Shopify would do now: one call; the token's time starts anew."""
     action = _authorized(tools, session, action_id)
     claims = _claims(tokens, session, place, action, token)
-    _must_be_free(tools, place)
+    _must_be_free(tools, session, place)
     filled = draft(tools, session, place, action, raw, claims.shown)
     _stand_still(claims, filled.seen)
     return _form(tools, tokens, session, filled, claims.run_id, checked=True)
@@ -302,12 +302,14 @@ def _authorized(tools: Tools, session: Session, action_id: str) -> Action:
     return action
 
 
-def _must_be_free(tools: Tools, place: Place) -> None:
-    """While a run is open, its state is shown instead of any form (money-safety R9)."""
+def _must_be_free(tools: Tools, session: Session, place: Place) -> None:
+    """While a run is open, its state is shown instead of any form (money-safety R9), beside its own customer only."""
     run = tools.runs.open_run(place)
-    if run is not None:
-        title = views.TITLES[views.run_state(run, tools.clock.now())]
-        raise WaitForRun(f"{run.agent_name} is working on this order: {title}. Go back to the order.", run.id)
+    if run is None:
+        return
+    must_own(session, kept(tools, place, session.customer.email) or look(tools, place))
+    title = views.TITLES[views.run_state(run, tools.clock.now())]
+    raise WaitForRun(f"{run.agent_name} is working on this order: {title}. Go back to the order.", run.id)
 
 
 def _claims(tokens: Tokens, session: Session, place: Place, action: Action, token: str) -> FormClaims:

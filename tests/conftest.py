@@ -30,3 +30,10 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def shop(tmp_path: Path) -> Iterator[World]:
     with world(tmp_path) as one:
         yield one
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What a test left out and said so by `record_property` is printed at the end, by whichever process it ran."""
+    reports = [one for some in terminalreporter.stats.values() for one in some if getattr(one, "when", "") == "call"]
+    for what, which in [pair for one in reports for pair in one.user_properties]:
+        terminalreporter.write_line(f"{what}: {which}")

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import requests
 
-from plugin.errors import LookAgain, NotAllowed, WaitForRun
+from plugin import flow
+from plugin.errors import LookAgain, NotAllowed, NothingHere, WaitForRun
 from plugin.ports import Runs
 from plugin.runtime import carry_out
-from plugin.shapes import Limit, Run
+from plugin.shapes import Customer, Limit, Run
 from tests.shared import folder
 from tests.world import (
     BASE,
@@ -23,6 +24,7 @@ from tests.world import (
     money,
     outcome,
     summary,
+    typed,
     with_settings,
 )  # fmt: skip
 
@@ -425,6 +427,17 @@ def test_an_unproven_answer_is_in_doubt_and_locks_the_order(tmp_path: Path, shop
     with pytest.raises(WaitForRun, match="In doubt - do not repeat"):
         shop.open(1001, REFUND)
     assert len(shop.ledger(1001)["refunds"]) <= 1
+
+
+def test_beside_another_customer_nobody_learns_who_works_on_an_order(shop: World) -> None:
+    opened = shop.open(1001, REFUND)
+    shop.fault("done-then-timeout", on="refundCreate")
+    shop.submit(1001, REFUND, shop.preview(1001, REFUND, opened, lines=["1", "0"]))
+    stranger = replace(shop.session(1001), customer=Customer("c2", "somebody@else.example", "Somebody"))
+    inside = (shop.tools, shop.app.tokens, stranger, shop.place(1001), REFUND)
+    for step, more in ((flow.open_form, ()), (flow.preview, (typed(opened), opened.context["form"]["token"]))):
+        with pytest.raises(NothingHere, match=r"This customer has no such order\."):
+            step(*inside, *more)
 
 
 def test_throttling_waits_and_sends_the_same_bytes(shop: World) -> None:

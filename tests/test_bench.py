@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from bench.calls import count
+from plugin.check.bundle import MOST
 from tests.world import world
 
 
 def test_every_moment_makes_exactly_the_calls_that_are_promised(tmp_path: Path) -> None:
     with world(tmp_path) as shop:
-        counted, _ = count(shop)
+        counted, priced = count(shop)
     assert [(one.what, one.sent) for one in counted] == [(one.what, one.promised) for one in counted]
     assert [one.what for one in counted if one.polls] == ["cancel sent", "cancel with less money sent"]
     assert [(one.what, one.promised) for one in counted] == [
@@ -23,3 +24,5 @@ def test_every_moment_makes_exactly_the_calls_that_are_promised(tmp_path: Path) 
         ("cancel sent", ("query", "orderCancel")),
         ("cancel with less money sent", ("query", "orderCancel", "refundCreate")),
     ]
+    assert [(one.what, one.estimated) for one in priced] == [(one.what, one.charged) for one in priced]
+    assert max(one.estimated for one in priced) < MOST / 2

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from plugin import cards
 from plugin.check import check_bundle, templates
-from plugin.check.cost import estimate
+from plugin.cost import estimate
 from plugin.findings import render
 from plugin.source import load
 

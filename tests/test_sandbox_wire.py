@@ -14,8 +14,8 @@ import pytest
 import requests
 from graphql import build_schema, parse
 
+from plugin.cost import Price, counted
 from plugin.sandbox.store import UNPROVEN, seeds
-from plugin.sandbox.store.cost import Price, counted
 from tests.sandbox_client import BASE, REFUND, SCHEMA, Client, order_id, started, transfer
 from tests.shared import ROOT
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from graphql import GraphQLError, GraphQLSchema, parse
 
-from plugin.check import cost
 from plugin.check.action import CheckedAction, Manifest, check_action
 from plugin.check.queries import read_selection, schema_of
 from plugin.check.report import Report, did_you_mean
 from plugin.check.shape import check_shape, sites
 from plugin.check.templates import check_template
 from plugin.check.types import Type
+from plugin.cost import estimate
 from plugin.documents import order_query
 from plugin.findings import Finding, has_errors
 from plugin.pace import AMOUNT
@@ -23,6 +23,7 @@ from plugin.source import Pointer, Source, load, load_text
 _SETTING_TYPES = {
     "boolean": (bool, "Boolean"), "integer": (int, "Int"), "text": (str, "String"), "money": (str, "String"),
 }  # fmt: skip
+MOST = 500  # points one query of ours may cost; Shopify refuses more than 1000
 _EDITOR = re.compile(r"# yaml-language-server: \$schema=(\S+)\s*\Z")
 
 
@@ -181,20 +182,20 @@ class Bundle:
         texts = [one.source.data["reads"] for one, _ in read.actions.values()]
         order = order_query([*texts, *(one.data for one in read.cards if one.path == view)])
         mine = Report(manifest.source)
-        whole = cost.estimate(parse(order.document()), schema)
+        whole = estimate(parse(order.document()), schema)
         _dear(mine, ("cards", "order_view"), "the order view, all that cards and actions read,", whole)
         self.findings += mine.findings
         for report, checked in read.actions.values():
-            if checked.preview is not None and whole <= cost.MOST:
+            if checked.preview is not None and whole <= MOST:
                 mine = Report(report.source)
-                total = cost.estimate(parse(order.beside(report.source.data["preview"]["query"])), schema)
+                total = estimate(parse(order.beside(report.source.data["preview"]["query"])), schema)
                 _dear(mine, ("preview", "query"), "this query, with the order beside it,", total)
                 self.findings += mine.findings
 
 
 def _dear(report: Report, pointer: Pointer, what: str, points: int) -> None:
-    if points > cost.MOST:
-        message = f"{what} costs about {points} points; {cost.MOST} at most"
+    if points > MOST:
+        message = f"{what} costs about {points} points; {MOST} at most"
         report.at(pointer, "cost", message, "read less, or fewer at once", key=True)
 
 

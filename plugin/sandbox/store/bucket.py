@@ -6,6 +6,8 @@ from typing import Any
 
 from .state import Settings
 
+MAXIMUM = 1000  # points of one query
+
 
 @dataclass
 class Bucket:

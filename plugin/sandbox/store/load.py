@@ -32,6 +32,7 @@ def load(payload: Mapping[str, Any], store: Store) -> tuple[Order, list[str]]:
     given = payload.get("order", payload)
     if not isinstance(given, dict):
         raise ValueError("the payload has no order in it")
+    given, said = _total_paid_back(given)
     order = _bare(given, store)
     _adds_up(given, order)
     order, sentences = _with_payments(given, order, store)
@@ -39,7 +40,33 @@ def load(payload: Mapping[str, Any], store: Store) -> tuple[Order, list[str]]:
     order = _cancelled(given, order, store)
     owner = store.people[DEMO_CUSTOMER]
     order = replace(order, customer=owner.id, email=owner.email)
-    return order, [*sentences, *more, f"It was given to the demo customer {owner.name} <{owner.email}>."]
+    return order, [*said, *sentences, *more, f"It was given to the demo customer {owner.name} <{owner.email}>."]
+
+
+def _total_paid_back(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """A payload without a total that was refunded in full shows its total in what was paid back.
+
+    Its shipping, where none is listed, is what was paid back as shipping. Any other has nothing to add up to.
+    """
+    if given.get("total_price") is not None or _status(given) != "refunded":
+        return given, []
+    refunds = given.get("refunds") or ()
+    back = [row for one in refunds for row in one.get("transactions") or () if row.get("kind") == "refund"]
+    total_price = sum((amount(one.get("amount"), "amount") for one in back if one.get("status") == "success"), ZERO)
+    parts = [row for one in refunds for row in one.get("order_adjustments") or () if _is_shipping(row)]
+    shipping = -sum((amount(one.get("amount"), "amount") for one in parts), ZERO)
+    listed = given.get("shipping_lines") or ([{"price": str(shipping)}] if shipping else [])
+    said = f"The payload has no total_price; it was refunded in full, so the {total_price} paid back is its total"
+    whole = {**given, "total_price": str(total_price), "shipping_lines": listed}
+    return whole, [f"{said}, with shipping of {shipping} from its refunds."]
+
+
+def _status(given: Mapping[str, Any]) -> str:
+    return str(given.get("financial_status") or "pending").split("(")[0]
+
+
+def _is_shipping(adjustment: Mapping[str, Any]) -> bool:
+    return adjustment.get("kind") == "shipping_refund"
 
 
 # ---------------------------------------------------------------- figures
@@ -195,7 +222,7 @@ def _adds_up(given: Mapping[str, Any], order: Order) -> None:
 
 
 def _with_payments(given: Mapping[str, Any], order: Order, store: Store) -> tuple[Order, list[str]]:
-    status = str(given.get("financial_status") or "pending").split("(")[0]
+    status = _status(given)
     if status not in OWN_STATUSES:
         raise ValueError(f"financial_status is {status!r}; known are {', '.join(OWN_STATUSES)}")
     gateway = str((given.get("payment_gateway_names") or [given.get("gateway") or "manual"])[0])
@@ -232,8 +259,8 @@ def _with_refunds(given: Mapping[str, Any], order: Order, store: Store) -> tuple
 
 def read_refund(given: Mapping[str, Any], order: Order) -> Refund:
     money = order.money
-    shipping = [one for one in given.get("order_adjustments") or () if one.get("kind") == "shipping_refund"]
-    other = [one for one in given.get("order_adjustments") or () if one.get("kind") != "shipping_refund"]
+    shipping = [one for one in given.get("order_adjustments") or () if _is_shipping(one)]
+    other = [one for one in given.get("order_adjustments") or () if not _is_shipping(one)]
     created = given.get("created_at")
     return Refund(
         id=int(given["id"]),

@@ -13,9 +13,10 @@ from graphql import DocumentNode, FieldNode, GraphQLSchema, OperationDefinitionN
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from plugin.cost import Price
+
 from . import cancels, control, oauth, schema, wire
-from .bucket import Bucket, throttled, too_dear
-from .cost import MAXIMUM, Price
+from .bucket import MAXIMUM, Bucket, throttled, too_dear
 from .faults import Fault, Faults
 from .refunds import PREVIOUS_FAILED
 from .seeds import seed

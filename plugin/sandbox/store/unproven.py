@@ -35,7 +35,6 @@ UNPROVEN: tuple[str, ...] = (
     "the words of MAX_COST_EXCEEDED",
     "the words of a cancel of an unknown order",
     "the words when store credit is not available for a cancel",
-    "what a list with `first` costs",
     "what a search word without a field finds",
     "what is owed after a refund without transactions",
     "which fields a payload of 2026-10 leaves out; this one has what the plugin reads and more",

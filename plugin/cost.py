@@ -1,9 +1,10 @@
-"""What a document costs, by a small formula that gives the recorded figures.
+"""What a document costs at Shopify: what we estimate before sending and what the sandbox store charges.
 
-An object is 1 point; scalars, pageInfo and money are 0. A connection is 2 and, for every row it may
-bring, 1 and what is nested in the row; `first: n` counts as round(sqrt(n) + 0.4) rows, which gives what was
-recorded for 5, 10, 20 and 50. A list without `first` counts as one row. A mutation is 10, refundCreate 20,
-and the objects of its payload are free. The actual cost counts the rows that came.
+One small formula that gives the recorded figures. An object is 1 point; scalars, pageInfo and money are 0.
+A connection is 2 and, for every row it may bring, 1 and what is nested in the row; `first: n` counts as
+round(sqrt(n) + 0.4) rows, which gives what was recorded for 5, 10, 20 and 50. A connection whose `first` is not
+known counts as the largest page; a list without `first` as one row. A mutation is 10, refundCreate 20, and the
+objects of its payload are free. The actual cost counts the rows that came.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
+    GraphQLUnionType,
     InlineFragmentNode,
     IntValueNode,
     OperationDefinitionNode,
@@ -29,13 +31,19 @@ from graphql import (
     get_named_type,
 )
 
-MAXIMUM = 1000
+PAGE = 250
 FREE = {"MoneyBag", "MoneyV2", "PageInfo", "Count", "Attribute"}
 MUTATIONS = {"refundCreate": 20}
 MUTATION = 10
 CONNECTION = 2
 
-Composite = GraphQLObjectType | GraphQLInterfaceType
+Composite = GraphQLObjectType | GraphQLInterfaceType | GraphQLUnionType
+
+
+def estimate(document: DocumentNode, schema: GraphQLSchema, variables: Mapping[str, Any] | None = None) -> int:
+    """Points that Shopify will ask for the first operation of a valid document."""
+    operation = next(one for one in document.definitions if isinstance(one, OperationDefinitionNode))
+    return Price(schema, document, variables or {}).of(operation)
 
 
 class Price:
@@ -56,7 +64,7 @@ class Price:
         return sum(self._mutation(one, kind, data) for one, kind in self._fields(operation.selection_set, root))
 
     def _mutation(self, field: FieldNode, parent: Composite, data: Mapping[str, Any] | None) -> int:
-        payload = get_named_type(parent.fields[field.name.value].type)
+        payload = _named(parent, field)
         base = MUTATIONS.get(field.name.value, MUTATION)
         inner = _at(data, field)
         if not isinstance(payload, GraphQLObjectType) or field.selection_set is None or _came_empty(data, inner):
@@ -76,7 +84,7 @@ class Price:
             return 0
         if own.name.endswith("Connection"):
             return CONNECTION + self._rows(field, own, inner)
-        if _is_list(parent.fields[field.name.value].type):
+        if _is_list(_type(parent, field)):
             return self._list(field, own, inner)
         return 1 + self._set(field.selection_set, own, inner)
 
@@ -93,7 +101,7 @@ class Price:
     def _rows(self, field: FieldNode, kind: Composite, data: Any) -> int:
         """Rows of a connection, selected as nodes or as edges; the dearer of the two counts."""
         assert field.selection_set is not None
-        count = self._count(field)
+        count = self._count(field, otherwise=PAGE)
         costs = [0]
         for one, parent in self._fields(field.selection_set, kind):
             if one.name.value not in ("nodes", "edges") or one.selection_set is None:
@@ -110,21 +118,20 @@ class Price:
         return sum((0 if edge else 1) + self._set(selection, kind, one) for one in rows)
 
     def _list(self, field: FieldNode, kind: Composite, rows: Any) -> int:
-        # unproven: what a list with `first` costs
         assert field.selection_set is not None
         if rows is None:
-            return self._count(field) * (1 + self._set(field.selection_set, kind, None))
+            return self._count(field, otherwise=1) * (1 + self._set(field.selection_set, kind, None))
         return max(1, sum(1 + self._set(field.selection_set, kind, one) for one in rows))
 
-    def _count(self, field: FieldNode) -> int:
-        for argument in field.arguments:
-            if argument.name.value in ("first", "last"):
-                value = argument.value
-                number = self.variables.get(value.name.value) if isinstance(value, VariableNode) else None
-                if isinstance(value, IntValueNode):
-                    number = int(value.value)
-                return counted(number) if isinstance(number, int) else 1
-        return 1
+    def _count(self, field: FieldNode, otherwise: int) -> int:
+        """How many rows this field may bring, as they are counted; `otherwise` where that is not said."""
+        first = next((one.value for one in field.arguments if one.name.value in ("first", "last")), None)
+        number: Any = otherwise
+        if isinstance(first, IntValueNode):
+            number = int(first.value)
+        elif isinstance(first, VariableNode):
+            number = self.variables.get(first.name.value)
+        return counted(min(number, PAGE) if isinstance(number, int) else otherwise)
 
     def _fields(self, selection: SelectionSetNode, kind: Composite) -> Iterator[tuple[FieldNode, Composite]]:
         for one in selection.selections:
@@ -151,8 +158,14 @@ def counted(first: int) -> int:
     return max(1, int(sqrt(max(first, 0)) + 0.4 + 0.5))
 
 
+def _type(parent: Composite, field: FieldNode) -> GraphQLOutputType:
+    assert not isinstance(parent, GraphQLUnionType), "a union has no fields of its own"
+    kind: GraphQLOutputType = parent.fields[field.name.value].type
+    return kind
+
+
 def _named(parent: Composite, field: FieldNode) -> Composite | None:
-    own = get_named_type(parent.fields[field.name.value].type)
+    own = get_named_type(_type(parent, field))
     return own if isinstance(own, Composite) else None
 
 
