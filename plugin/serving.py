@@ -17,7 +17,6 @@ from plugin.gate import THREADS
 from plugin.logs import tell
 from plugin.web import create_web
 
-
 GRACE = 50  # seconds a process that is told to end goes on with what it has begun; longer than one call may take
 
 
