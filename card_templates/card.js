@@ -1,81 +1,15 @@
-// The card: who is asking, moving between fragments, live totals, sending once, following a run.
+// The card: moving between fragments, live totals, sending once, following a run.
 // What people read comes from the server, or from the <template>s of shell.html where it is not reached.
+import { Unsent, ask, openSession, tell } from "./server.js";
+
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const byId = (id) => document.getElementById(id);
 const [PREVIEW_AFTER, PROGRESS_AFTER] = [350, 300]; // ms of quiet, ms of patience
 const STEADY = 300; // the button rests this long after it changed: such a press was meant for what it said before
 const view = byId("view");
-const at = { visit: 0, url: "", list: "", order: "", tab: "", follow: 0 }; // where the agent is
+const at = { visit: 0, url: "", list: "", order: "", tab: "", follow: 0, lost: null }; // where the agent is; a form that was not answered
 let form = null; // the live form: {element, touched, turn, timer, request, sending, explain}
-
-// --- the CRM around the card -------------------------------------------------------------------------------
-const origins = JSON.parse($('meta[name="host-origins"]').content);
-let [host, hear] = [null, () => {}]; // the origin that answered; who waits for its token
-const [around, trusted] = $('meta[name="crm"]') ? [window, [location.origin]] : [window.parent, origins]; // or an adapter here
-
-function tell(message) {
-  if (window.parent === window) return;
-  const known = trusted.filter((origin) => origin === (host ?? location.ancestorOrigins?.[0]));
-  for (const origin of known.length ? known : trusted) around.postMessage(message, origin);
-}
-
-window.addEventListener("message", ({ source, origin, data }) => {
-  if (source !== around || !trusted.includes(origin) || data?.type !== "order-actions:token") return;
-  host = origin;
-  if (["light", "dark"].includes(data.theme)) document.documentElement.dataset.theme = data.theme;
-  if (typeof data.token === "string") hear(data.token);
-});
-
-/** The request never left, or was turned away before anything was done. */
-class Unsent extends Error {
-  constructor(screen, text = "") { super(text); this.screen = screen; }
-}
-
-async function hostToken(first) {
-  for (let turn = 0; turn < 4; turn += 1) {
-    tell({ type: first && turn === 0 ? "order-actions:ready" : "order-actions:token-please" });
-    const token = await new Promise((resolve) => { hear = resolve; setTimeout(resolve, 2000); });
-    hear = () => {};
-    if (token) return token;
-  }
-  throw new Unsent("alone");
-}
-
-// --- the server --------------------------------------------------------------------------------------------
-let [session, opening, renewal] = ["", null, 0];
-
-const openSession = (first = false) => (opening ??= exchange(first).finally(() => { opening = null; }));
-
-async function exchange(first) {
-  const headers = { Authorization: `Bearer ${await hostToken(first)}` };
-  const sent = fetch("/session", { method: "POST", headers, mode: "same-origin", credentials: "omit" });
-  const answer = await sent.catch(() => null);
-  const body = await answer?.json().catch(() => null);
-  if (!body) throw new Unsent("offline");
-  if (answer.status === 401) tell({ type: "order-actions:refused" });
-  if (!answer.ok) throw new Unsent("refused", String(body.message ?? ""));
-  session = body.session;
-  clearTimeout(renewal);
-  renewal = setTimeout(() => openSession().catch(() => {}), Math.max(5, body.expires_in - 30) * 1000);
-  return body;
-}
-
-async function ask(url, { body, signal } = {}, again = true) {
-  const answer = await fetch(url, {
-    method: body ? "POST" : "GET", body, signal, headers: { Authorization: `Bearer ${session}`, Accept: "text/html" },
-    mode: "same-origin", credentials: "omit", redirect: "error", cache: "no-store",
-  });
-  if (answer.status === 401 && again) {
-    await openSession();
-    return ask(url, { body, signal }, false);
-  }
-  const box = document.createElement("template");
-  box.innerHTML = await answer.text(); // a fragment of our own server, escaped there; the CSP runs nothing in it
-  const fragment = box.content.firstElementChild;
-  if (!fragment?.matches("[data-view]")) throw new Error("not a fragment");
-  return fragment;
-}
 
 // --- moving ------------------------------------------------------------------------------------------------
 function announce(text) {
@@ -87,6 +21,7 @@ function screen(name, url = at.url, text = "") {
   const copy = byId(name).content.firstElementChild.cloneNode(true);
   $("[data-get]", copy)?.setAttribute("data-get", url);
   if (text) $("[data-text]", copy)?.replaceChildren(text);
+  $("[data-recall]", copy)?.toggleAttribute("hidden", !at.lost);
   return copy;
 }
 
@@ -201,6 +136,7 @@ async function preview() {
   try {
     const fragment = await ask(mine.element.dataset.preview, { body: values(), signal: mine.request.signal });
     if (late()) return;
+    if (fragment.status === 503) throw new Error("overloaded");
     if (fragment.dataset.view === "form") swap(fragment);
     else { show(fragment, "look"); place(); }
   } catch {
@@ -285,26 +221,37 @@ function setSending(sending) {
   submitter().disabled = sending;
 }
 
+/** What became of a form that was not answered; asking sends nothing. */
+async function inquire({ element: { dataset: { sent }, elements: { token } } }) {
+  return sent ? ask(sent, { body: new URLSearchParams({ token: token.value }) }).catch(() => null) : null;
+}
+
 async function send() {
-  const { submit, cancel } = form.element.dataset;
-  const body = values();
-  let fragment;
+  const mine = form;
   at.visit += 1;
   setSending(true);
-  try {
-    fragment = await ask(submit, { body });
-  } catch (error) {
-    if (error instanceof Unsent) {
-      setSending(false);
-      trouble().textContent = `${error.message || "The CRM did not say who you are."} Nothing was sent.`;
-      return;
-    }
-    fragment = screen("doubt", cancel); // it may have arrived: never sent again, only looked at
-  }
+  settle(mine, await ask(mine.element.dataset.submit, { body: values() }).catch((error) => error));
+}
+
+/** The answer to a form; without one it may have arrived: it is not sent again by itself, only asked after. */
+async function settle(mine, answer) {
+  if (answer instanceof Unsent) { keep(mine, `${answer.message || "The CRM did not say who you are."} Nothing was sent.`); return; }
+  const visit = at.visit;
+  const fragment = answer instanceof Error ? await inquire(mine) : answer;
+  if (visit !== at.visit) return;
+  at.lost = fragment || !mine.element.dataset.sent ? null : mine;
+  if (fragment?.dataset.view === "message" && [200, 503].includes(fragment.status)) { keep(mine, $("p", fragment).textContent); return; }
   busy(false);
-  at.url = cancel;
-  show(fragment, "look");
+  at.url = mine.element.dataset.cancel;
+  show(fragment ?? screen("doubt"), "look");
   if (form) explain(false); else place();
+}
+
+/** Nothing was done: the form with all that was typed, and why. */
+function keep(mine, why) {
+  if (form !== mine) { view.replaceChildren(mine.element); form = mine; }
+  setSending(false);
+  trouble().textContent = why;
 }
 
 // --- small controls ----------------------------------------------------------------------------------------
@@ -336,6 +283,7 @@ const PRESSED = { // data attribute of a button: what pressing it does
   get: ({ dataset }) => (dataset.get ? go(dataset.get, { back: "back" in dataset }) : start()),
   post: ({ dataset }) => go(dataset.post, { body: new URLSearchParams() }),
   restart: () => start(),
+  recall: () => settle(at.lost, new Error("asked again")),
   toggle: (button) => openMenu(button.nextElementSibling.hidden),
   fold: (button) => button.setAttribute("aria-expanded", String(!(view.hidden = !view.hidden))),
   step: ({ dataset }) => setQuantity(byId(dataset.for), Number(byId(dataset.for).value) + Number(dataset.step)),

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from plugin import alarms, sync
 from plugin.cards import Cards
 from plugin.check import check_bundle
+from plugin.check.report import nearest
 from plugin.commerce.access import ConnectedStores
 from plugin.commerce.oauth import ShopifyApp, shop_domain
 from plugin.commerce.shopify import Shopify
@@ -37,6 +38,7 @@ from plugin.stores.watch import SqlWatch
 from plugin.tokens import Tokens
 from plugin.wire import is_safe_address
 
+PREFIX = "ORDER_ACTIONS_"
 KUSTOMER_SCRIPT = "https://cdn.kustomerapp.com/card-js/latest/kustomer-card.min.js"
 _LOOPBACK = re.compile(r"http://127\.0\.0\.1:[0-9]{2,5}")
 
@@ -154,10 +156,10 @@ _LISTS = {"secrets", "client_secrets", "host_origins", "settings"}
 
 def config_from(environ: Mapping[str, str]) -> Config:
     """Raises FixTheSetup naming every variable that is missing, and unknown ones."""
-    unknown = sorted(name for name in environ if name.startswith("ORDER_ACTIONS_") and name not in VARIABLES)
+    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in VARIABLES)
     missing = [name for name, (field, _) in VARIABLES.items() if field in _REQUIRED and not environ.get(name)]
     wrong = [f"{name} is missing: {VARIABLES[name][1]}" for name in missing]
-    wrong += [f"{name} is not a variable of order-actions; take it away or mend its name" for name in unknown]
+    wrong += [_unknown(name) for name in unknown]
     if wrong:
         raise FixTheSetup("\n".join(wrong))
     values: dict[str, object] = {}
@@ -166,6 +168,12 @@ def config_from(environ: Mapping[str, str]) -> Config:
         if text:
             values[field] = tuple(part.strip() for part in text.split(",")) if field in _LISTS else text
     return Config(**values)  # type: ignore[arg-type]
+
+
+def _unknown(name: str) -> str:
+    near = nearest(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in VARIABLES])
+    cure = f"did you mean {PREFIX}{near}?" if near else "take it away or mend its name"
+    return f"{name} is not a variable of order-actions; {cure}"
 
 
 def find_bundle(chosen: Path | None) -> Path:

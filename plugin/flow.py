@@ -39,6 +39,10 @@ from plugin.standing import may_follow, open_run, outcome, past, refunds, waitin
 from plugin.tokens import FormClaims, SessionClaims, Tokens, new_run_id
 
 OTHER_AMOUNT = "The amount is not the one you were shown. Nothing was done; look at it and press again."
+NOT_SENT = (
+    "We did not hear back. Nothing was sent to Shopify so far, and what you typed is kept. "
+    "You may press again: this form is carried out once at most."
+)
 PATIENCE = 2.5  # seconds a submit waits for Shopify before the card follows the run
 
 
@@ -278,6 +282,13 @@ def _begin(
         raise
     tell("run.begun", run)
     return run
+
+
+def sent(tools: Tools, tokens: Tokens, session: Session, place: Place, action_id: str, token: str) -> View:
+    """What became of a form whose answer was lost. Pressed again it is still the same run, so it happens once."""
+    claims = _claims(tokens, session, place, _authorized(tools, session, action_id), token)
+    run = tools.runs.run(claims.run_id)
+    return outcome_view(tools, session, run) if run else View("message", views.message("Not sent", NOT_SENT))
 
 
 def follow(tools: Tools, session: Session, place: Place, run_id: str) -> View:

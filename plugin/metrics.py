@@ -1,6 +1,7 @@
 """Figures for Prometheus: one table each of counters, times and gauges; right also when processes share a folder."""
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
@@ -34,6 +35,7 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "active_alarms": ("Alarms that nobody has lifted, by kind.", ("kind",)),
 }
 
+_MAKING = threading.Lock()
 Figures = Mapping[str, Mapping[tuple[str, ...], float]]  # gauge: its labels' values: number
 
 
@@ -52,12 +54,18 @@ def forget(pid: int) -> None:
 
 def count(name: str, **labels: str) -> None:
     with suppress(OSError):  # no room for the shared files must not stop what is counted
-        _made()[name].labels(**labels).inc()
+        _own()[name].labels(**labels).inc()
 
 
 def took(name: str, seconds: float, **labels: str) -> None:
     with suppress(OSError):
-        _made()[name].labels(**labels).observe(seconds)
+        _own()[name].labels(**labels).observe(seconds)
+
+
+def _own() -> dict[str, Any]:
+    """Made by the first who counts, and by nobody else meanwhile: a name may be registered once."""
+    with _MAKING:
+        return _made()
 
 
 @cache
@@ -85,7 +93,7 @@ def exposed(figures: Figures) -> bytes:
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    _made()
+    _own()
     counted = _registry()
     if FOLDER in os.environ:
         counted = CollectorRegistry()

@@ -17,6 +17,8 @@ from plugin.gate import THREADS
 from plugin.logs import tell
 from plugin.web import create_web
 
+GRACE = 50  # seconds a process that is told to end goes on with what it has begun; longer than one call may take
+
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
     """Builds the program in every process after the fork: database connections are never shared."""
@@ -50,6 +52,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 def serve(root: Path, config: Config, bind: str, workers: int, background: bool | None) -> None:
     """Serve until stopped. One of the web processes works in the background too; None: on SQLite only.
 
+    A socket that systemd opened (LISTEN_FDS) is taken instead of `bind`: it stays open while we start again.
     Raises FixTheBundle, FixTheSetup before anything listens.
     """
     build(config, root).close()
@@ -60,7 +63,7 @@ def serve(root: Path, config: Config, bind: str, workers: int, background: bool 
     lock.touch()
     inside = config.database.startswith("sqlite") if background is None else background
     options = {"bind": bind, "workers": workers, "worker_class": "gthread", "threads": THREADS, "timeout": 60,
-               "child_exit": _child_exit, "logconfig_dict": _LIBRARIES}  # fmt: skip
+               "graceful_timeout": GRACE, "child_exit": _child_exit, "logconfig_dict": _LIBRARIES}  # fmt: skip
     try:
         _Gunicorn(root, config, lock if inside else None, {**options, "control_socket_disable": True}).run()
     finally:

@@ -249,6 +249,7 @@ def form(
             "title": action.title,
             "preview_url": f"{url}/preview",
             "submit_url": url,
+            "sent_url": f"{url}/sent",
             "cancel_url": order_url(place),
             "token": token,
             "fields": fields,

@@ -33,6 +33,7 @@ from plugin.monitoring import Monitoring, bounded, count_requests
 from plugin.shapes import Place, Session
 from plugin.tokens import SESSION_SECONDS
 
+STATIC = frozenset({"card.css", "card.js", "server.js", "kustomer.js"})
 MAX_BODY = 512 * 1024
 _ITEM = re.compile(r"([a-z_][a-z0-9_]*)\[([^\[\]]+)\]")
 
@@ -98,6 +99,7 @@ class _Door:
             (form, "GET", self.open_form),
             (f"{form}/preview", "POST", self.preview),
             (form, "POST", self.submit),
+            (f"{form}/sent", "POST", self.sent),
             (f"{one}/runs/<run>", "GET", self.follow),
             (f"{one}/runs/<run>/review", "GET", self.review),
             (f"{one}/runs/<run>/review/preview", "POST", self.preview_review),
@@ -126,11 +128,10 @@ class _Door:
         return answer
 
     def static(self, name: str) -> Response:
-        kinds = {"card.css": "text/css", "card.js": "text/javascript", "kustomer.js": "text/javascript"}
-        if name not in kinds:
+        if name not in STATIC:
             raise NothingHere("There is no such file.")
         body = (self._app.root / "card_templates" / name).read_bytes()
-        answer = Response(body, mimetype=kinds[name])
+        answer = Response(body, mimetype="text/css" if name.endswith(".css") else "text/javascript")
         answer.headers["Cache-Control"] = "no-cache"
         answer.add_etag()
         answer.make_conditional(request)
@@ -167,6 +168,11 @@ class _Door:
     def submit(self, store: str, order: str, action: str) -> Response:
         with self._submits.entered():
             return self._show(self._with_form(flow.submit, store, order, action))
+
+    def sent(self, store: str, order: str, action: str) -> Response:
+        _, token = posted(self._app, action)
+        place = _place(store, order)
+        return self._show(flow.sent(self._tools, self._app.tokens, self._session(), place, action, token))
 
     def follow(self, store: str, order: str, run: str) -> Response:
         return self._show(flow.follow(self._tools, self._session(), _place(store, order), run))

@@ -409,6 +409,18 @@ def test_the_same_form_with_other_values_is_refused(shop: World) -> None:
         shop.submit(1001, REFUND, view, lines=["2", "0"])
 
 
+def test_a_form_whose_answer_was_lost_can_be_asked_whether_it_was_sent(shop: World) -> None:
+    view = shop.preview(1001, REFUND, shop.open(1001, REFUND), lines=["1", "0"])
+
+    def ask() -> flow.View:
+        inside = (shop.tools, shop.app.tokens, shop.session(1001), shop.place(1001), REFUND)
+        return flow.sent(*inside, view.context["form"]["token"])
+
+    before, done = ask(), shop.submit(1001, REFUND, view)
+    assert (before.card, before.status, before.context["text"]) == ("message", 200, flow.NOT_SENT)
+    assert ask() == done
+
+
 def test_an_order_that_changed_meanwhile_is_refused_with_what_changed(shop: World) -> None:
     view = shop.preview(1001, REFUND, shop.open(1001, REFUND), lines=["1", "0"])
     shop.in_admin(1001, "refund", amount="5.00", note="in admin")

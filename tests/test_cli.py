@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from plugin.app import VARIABLES, Config
 from tests.shared import ROOT
 
 FORM = '{lines: {TS-NVY-M: 1}, reason: "Broken ${{ agent }}"}'
@@ -103,10 +106,23 @@ def test_a_refusal_goes_to_stderr_with_its_code(args: list[str], code: int, said
 
 
 def test_serve_names_every_missing_variable_and_every_unknown_one() -> None:
-    stopped = order_actions("serve", ORDER_ACTIONS_TYPO="1")
+    stopped = order_actions("serve", ORDER_ACTIONS_DATABSE="sqlite://", ORDER_ACTIONS_TRAFFIC_LIGHT="green")
     assert stopped.returncode == 3
-    assert "ORDER_ACTIONS_SECRET is missing: " in stopped.stderr
-    assert "ORDER_ACTIONS_TYPO is not a variable of order-actions" in stopped.stderr
+    for line in (
+        f"ORDER_ACTIONS_SECRET is missing: {VARIABLES['ORDER_ACTIONS_SECRET'][1]}",
+        f"ORDER_ACTIONS_DATABASE is missing: {VARIABLES['ORDER_ACTIONS_DATABASE'][1]}",
+        "ORDER_ACTIONS_DATABSE is not a variable of order-actions; did you mean ORDER_ACTIONS_DATABASE?",
+        "ORDER_ACTIONS_TRAFFIC_LIGHT is not a variable of order-actions; take it away or mend its name",
+    ):
+        assert line in stopped.stderr.splitlines()
+
+
+def test_every_variable_that_is_named_anywhere_stands_in_the_table() -> None:
+    pages = [one for end in ("py", "md", "conf", "service", "socket") for part in ("plugin", "docs")
+             for one in (ROOT / part).rglob(f"*.{end}")]  # fmt: skip
+    named = {name for one in pages for name in re.findall(r"ORDER_ACTIONS_[A-Z_]*[A-Z]", one.read_text("utf-8"))}
+    assert named == set(VARIABLES)
+    assert {field for field, _ in VARIABLES.values()} <= {one.name for one in fields(Config)}
 
 
 def test_a_wrong_command_line_ends_with_two() -> None:

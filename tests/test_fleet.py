@@ -47,11 +47,11 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def process(*args: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
+def process(*args: str, fds: tuple[int, ...] = (), **environ: str) -> Iterator[subprocess.Popen[str]]:
     """Ended by SIGTERM, and it must end well."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("ORDER_ACTIONS_")}
     command = [sys.executable, "-m", "tests.proofs.process", *args]
-    started = subprocess.Popen(command, cwd=ROOT, env={**own, **environ}, text=True)
+    started = subprocess.Popen(command, cwd=ROOT, env={**own, **environ}, text=True, pass_fds=fds)
     try:
         yield started
     finally:

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 import requests
@@ -112,6 +113,23 @@ def test_no_figure_has_a_label_of_people_or_orders() -> None:
               for one in names}  # fmt: skip
     assert labels <= {"action", "outcome", "verdict", "result", "kind", "gate", "route", "method", "status", "call",
                       "state"}  # fmt: skip
+
+
+def test_the_first_requests_of_a_process_may_come_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prometheus_client import Counter
+
+    made = Counter.__init__
+
+    def slowly(*args: Any, **named: Any) -> None:
+        time.sleep(0.001)
+        made(*args, **named)
+
+    monkeypatch.setattr(Counter, "__init__", slowly)
+    for kept in (metrics._made, metrics._registry):
+        kept.cache_clear()
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(metrics.count, "submits_shed", gate="requests") for _ in range(4)]
+        assert [one.result() for one in asked] == [None] * 4
 
 
 # ---------------------------------------------------------------- up, and able to work

@@ -255,6 +255,7 @@ def form_context(fields: list[Json], button: str, **more: Any) -> Json:
         "title": "Refund",
         "preview_url": f"{base}/actions/shopify.order.refund/preview",
         "submit_url": f"{base}/actions/shopify.order.refund",
+        "sent_url": f"{base}/actions/shopify.order.refund/sent",
         "cancel_url": base,
         "token": "signed.form.token",
         "fields": fields,

@@ -63,7 +63,7 @@ def _csp(host: str) -> str:
 def _plugin(stage: Stage) -> Callable[[Request], Response]:
     static = {
         f"/static/{name}": ((TEMPLATES / name).read_bytes(), kind)
-        for name, kind in (("card.css", "text/css"), ("card.js", "text/javascript"))
+        for name, kind in (("card.css", "text/css"), ("card.js", "text/javascript"), ("server.js", "text/javascript"))
     }
     shell = render(
         "shell.html",

@@ -8,6 +8,9 @@ import pytest
 from playwright.sync_api import Frame, Page, expect
 from werkzeug.wrappers import Request, Response
 
+from plugin.flow import NOT_SENT
+from plugin.gate import FULL
+from plugin.views import message
 from tests.browser.render import render
 from tests.browser.samples import form_context, full_order, order_context, orders_context, row
 from tests.browser.stage import Stage
@@ -98,6 +101,44 @@ def test_an_unanswered_submit_is_told_as_doubt_and_never_sent_again(page: Page, 
     frame.get_by_role("button", name="Look at the order").click()
     expect(frame.locator("h1")).to_contain_text("Order #1027")
     assert len(stage.posts(FORM)) == 1
+
+
+def test_a_server_that_is_too_busy_says_so_on_the_form_and_nothing_typed_is_lost(page: Page, stage: Stage) -> None:
+    frame = open_form(page, stage)
+    busy, done = render("message.html", message("Try again", FULL)), render(*STATES["done"])
+    stage.scripts[f"POST {FORM}/preview"] = lambda request: (503, busy)
+    frame.locator("#f-reason").fill("Broken")
+    expect(frame.locator("[data-trouble]")).to_contain_text("nothing has been sent")
+    stage.scripts[f"POST {FORM}/preview"] = lambda request: (200, refund_form())
+    stage.scripts[f"POST {FORM}"] = lambda request: (200, done) if stage.posts(FORM)[1:] else (503, busy)
+    frame.locator("#submit").click(force=True)
+    expect(frame.locator("[data-trouble]")).to_have_text("")
+    frame.locator("#submit").click()
+    expect(frame.locator("[data-trouble]")).to_have_text(FULL)
+    expect(frame.locator("#f-reason")).to_have_value("Broken")
+    frame.locator("#submit").click()
+    expect(frame.locator("h1")).to_have_text("Refunded $98.16")
+    assert [one["reason"] for one in stage.posts(FORM)] == ["Broken", "Broken"]
+
+
+def test_after_a_lost_answer_the_card_asks_whether_it_was_sent_and_keeps_what_was_typed(
+    page: Page, stage: Stage
+) -> None:
+    frame = open_form(page, stage)
+    stage.scripts[f"POST {FORM}/preview"] = lambda request: (200, refund_form())
+    stage.scripts[f"POST {FORM}"] = lambda request: Response("bad gateway", 502, content_type="text/plain")
+    frame.locator("#f-reason").fill("Broken")
+    until(page, lambda: len(stage.posts(f"{FORM}/preview")) == 1)
+    frame.locator("#submit:not([aria-disabled])").click()
+    expect(frame.locator("h1")).to_have_text("We did not hear back")
+    stage.fragment(f"POST {FORM}/sent", "message.html", message("Not sent", NOT_SENT))
+    frame.get_by_role("button", name="Ask whether it was sent").click()
+    expect(frame.locator("[data-trouble]")).to_have_text(NOT_SENT)
+    expect(frame.locator("#f-reason")).to_have_value("Broken")
+    stage.fragment(f"POST {FORM}/sent", *STATES["done"])
+    frame.locator("#submit").click()
+    expect(frame.locator("h1")).to_have_text("Refunded $98.16")
+    assert [len(stage.posts(f"{FORM}{one}")) for one in ("", "/sent")] == [2, 3]
 
 
 def test_enter_in_a_box_sends_no_money(page: Page, stage: Stage) -> None:
