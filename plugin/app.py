@@ -1,7 +1,6 @@
 """Plugs the sockets together; the only module that knows which database, shop and CRM are used."""
 
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,6 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from plugin import alarms, sync
 from plugin.cards import Cards
 from plugin.check import check_bundle
 from plugin.check.report import nearest
@@ -22,7 +20,6 @@ from plugin.errors import FixTheBundle, FixTheSetup
 from plugin.findings import has_errors, render
 from plugin.hosts.kustomer import Client, KustomerHost, OAuthApp, Org, Proxy, org_id_of
 from plugin.hosts.token import KeySet, TokenHost
-from plugin.logs import tell
 from plugin.pace import pace
 from plugin.ports import Clock, Connections, Host, Tools
 from plugin.secrets import Keys
@@ -356,40 +353,3 @@ def migrate_database(environ: Mapping[str, str]) -> str:
         return migrate(engine)
     finally:
         engine.dispose()
-
-
-class Worker:
-    """Carries on open runs and delivers notes until stopped; only while it is its turn, if there are several."""
-
-    def __init__(self, app: App, pause: float = 1.0, turn: Callable[[], bool] = lambda: True) -> None:
-        self._app = app
-        self._pause = pause
-        self._turn = turn
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self.work, name="worker", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """The run and the notes in hand are finished first."""
-        self.end()
-        self._thread.join(timeout=25)
-
-    def end(self) -> None:
-        """Ask `work` to return; it does so after the run or the notes in hand."""
-        self._stop.set()
-
-    def work(self) -> None:
-        tell("worker.started")
-        while not self._stop.wait(self._pause):
-            if not self._turn():
-                continue
-            try:
-                sync.carry_on(self._app.tools, self._stop.is_set)
-                sync.deliver_notes(self._app.tools)
-                sync.deliver_orders(self._app.tools)
-                alarms.watch(self._app.tools)
-            except Exception as error:  # noqa: BLE001 - the door of the background: one bad run must not stop the others
-                tell("worker.failed", raised=error)
-        tell("worker.stopped")

@@ -14,12 +14,13 @@ from pathlib import Path
 import requests
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from plugin.app import App, Config, Worker, build
+from plugin.app import App, Config, build
 from plugin.errors import FixTheSetup
 from plugin.sandbox import desk, store
 from plugin.store_setup import connect_token
 from plugin.sync import import_legacy
 from plugin.web import create_web
+from plugin.worker import Worker
 
 HOST = "127.0.0.1"
 DOMAIN = "sandbox.myshopify.com"
@@ -72,7 +73,6 @@ def running(
             ports[2],
             token=token,
             schema_path=root / app.tools.bundle.schema,
-            webhook_url=f"{card_url}/webhooks/shopify",
             webhook_secret=webhook,
         )
         stack.callback(served.close)

@@ -12,10 +12,11 @@ from typing import IO, Any
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from plugin import logs, metrics
-from plugin.app import Config, Worker, build
+from plugin.app import Config, build
 from plugin.gate import THREADS
 from plugin.logs import tell
 from plugin.web import create_web
+from plugin.worker import Worker
 
 GRACE = 50  # seconds a process that is told to end goes on with what it has begun; longer than one call may take
 

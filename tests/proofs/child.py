@@ -18,9 +18,10 @@ import structlog
 from werkzeug.serving import make_server
 
 from plugin import points, runtime, sync
-from plugin.app import Config, Worker, config_from, plug
+from plugin.app import Config, config_from, plug
 from plugin.points import Point
 from plugin.web import create_web
+from plugin.worker import Worker
 from tests.shared import ROOT
 from tests.world import _bundle
 

@@ -98,7 +98,7 @@ def serve(
     seed(store)
     bucket = Bucket(settings, store.clock(), settings.bucket)
     world = World(store, schema.load(schema_path.read_text(encoding="utf-8")), token, bucket, app=app)
-    if webhook_url is not None:
+    if webhook_url is not None or webhook_secret:
         world.webhooks = Webhooks(webhook_url, webhook_secret, store)
         store.emit = world.webhooks.emit
     server = make_server(

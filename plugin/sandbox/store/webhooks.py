@@ -23,6 +23,7 @@ TIMEOUT = 5.0
 
 @dataclass(frozen=True)
 class Delivery:
+    url: str
     topic: str
     headers: Mapping[str, str]
     body: bytes
@@ -33,9 +34,12 @@ def signature(secret: str, body: bytes) -> str:
 
 
 class Webhooks:
-    """The outgoing queue; deliveries keep their order, and a dead receiver loses them after the last try."""
+    """The outgoing queue; deliveries keep their order, and a dead receiver loses them after the last try.
 
-    def __init__(self, url: str, secret: str, store: Store) -> None:
+    They go to the addresses the app subscribed, and to `url` besides when one is given.
+    """
+
+    def __init__(self, url: str | None, secret: str, store: Store) -> None:
         self.url = url
         self.secret = secret
         self.store = store
@@ -49,9 +53,12 @@ class Webhooks:
         """Queue one webhook; the payload is what the order is now."""
         customer = self.store.people.get(order.customer or 0)
         made = payloads.refund(order, refund) if refund is not None else payloads.order(order, customer)
-        self._queue.put(self._delivery(topic, made))
+        wanted = topic.replace("/", "_").upper()
+        urls = {uri for one, uri in list(self.store.subscriptions.values()) if one == wanted}
+        for url in sorted(urls | ({self.url} if self.url else set())):
+            self._queue.put(self._delivery(url, topic, made))
 
-    def _delivery(self, topic: str, payload: Mapping[str, Any]) -> Delivery:
+    def _delivery(self, url: str, topic: str, payload: Mapping[str, Any]) -> Delivery:
         body = json.dumps(payload, ensure_ascii=False).encode()
         headers = {
             "Content-Type": "application/json",
@@ -63,7 +70,7 @@ class Webhooks:
             "X-Shopify-Event-Id": str(uuid4()),
             "X-Shopify-Triggered-At": self.store.now().isoformat(),
         }
-        return Delivery(topic, headers, body)
+        return Delivery(url, topic, headers, body)
 
     def _run(self) -> None:
         with requests.Session() as session:
@@ -83,7 +90,7 @@ class Webhooks:
     def _post(self, session: requests.Session, one: Delivery) -> int:
         """The status; 0 when nobody answered."""
         try:
-            with session.post(self.url, data=one.body, headers=one.headers, timeout=TIMEOUT) as answer:
+            with session.post(one.url, data=one.body, headers=one.headers, timeout=TIMEOUT) as answer:
                 return answer.status_code
         except requests.RequestException:
             return 0
