@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from plugin.documents import OrderQuery
 from plugin.metrics import Figures
 from plugin.money import Money
+from plugin.oversight import Mark, Paid, Queue, Wanted
 from plugin.pace import Pace
 from plugin.shapes import (
     Bundle,
@@ -328,6 +329,28 @@ class Watch(Protocol):
     def doubts(self) -> Sequence[Doubt]: ...
 
     def figures(self, now: datetime) -> Figures: ...
+
+    def page(self, wanted: Wanted, before: Mark | None, count: int) -> Sequence[Run]:
+        """Runs without their texts, newest first; at most so many."""
+        ...
+
+    def paid(self, wanted: Wanted) -> Sequence[Paid]:
+        """What these runs paid back by settled calls, but for those of `taken`."""
+        ...
+
+    def taken(self, wanted: Wanted) -> Sequence[Run]:
+        """Those of which a person said that Shopify shows what they did: only their receipts know the amount."""
+        ...
+
+    def queue(self, now: datetime) -> Queue: ...
+
+    def heard(self, stores: Sequence[str]) -> Mapping[str, datetime]:
+        """When the last webhook of each store came; a store that sent none is left out."""
+        ...
+
+    def careless(self) -> Sequence[str]:
+        """Settings of the database under which a committed send may be forgotten, a line each."""
+        ...
 
     def problems(self) -> Sequence[str]:
         """Why the database cannot be used, a line each; nothing when all is well."""

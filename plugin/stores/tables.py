@@ -43,6 +43,7 @@ runs = Table(
     Column("facts", Text, nullable=False),
     Column("texts", LargeBinary, nullable=False),
     Column("outcome", Text),
+    Column("ended", Text),
     Column("lease_owner", Text),
     Column("lease_epoch", Integer, nullable=False, server_default="0"),
     Column("lease_until", DateTime(timezone=True)),
@@ -60,6 +61,10 @@ Index(
 Index("runs_of_order", runs.c.store, runs.c.order_id)
 Index("runs_to_look_at", runs.c.look_at, sqlite_where=text("is_open"), postgresql_where=text("is_open"))
 Index("runs_of_store", runs.c.store, runs.c.created_at)
+# What an admin asks for, newest first, among a million.
+Index("runs_newest", runs.c.created_at, runs.c.id)
+Index("runs_of_agent", runs.c.agent_id, runs.c.created_at)
+Index("runs_ended", runs.c.ended, runs.c.created_at)
 
 steps = Table(
     "steps",
@@ -144,6 +149,7 @@ webhooks_seen = Table(
     Column("webhook_id", Text, primary_key=True),
     Column("received_at", DateTime(timezone=True), nullable=False),
 )
+Index("webhooks_of_store", webhooks_seen.c.store, webhooks_seen.c.received_at)
 
 alarms = Table(
     "alarms",

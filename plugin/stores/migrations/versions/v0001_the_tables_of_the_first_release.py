@@ -1,4 +1,4 @@
-"""the tables of the first release."""
+"""The tables of the first release."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -83,6 +83,7 @@ def upgrade() -> None:
         sa.Column("facts", sa.Text(), nullable=False),
         sa.Column("texts", sa.LargeBinary(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("ended", sa.Text(), nullable=True),
         sa.Column("lease_owner", sa.Text(), nullable=True),
         sa.Column("lease_epoch", sa.Integer(), server_default="0", nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
@@ -97,6 +98,9 @@ def upgrade() -> None:
             sqlite_where=sa.text("is_open"),
             postgresql_where=sa.text("is_open"),
         )
+        batch_op.create_index("runs_ended", ["ended", "created_at"], unique=False)
+        batch_op.create_index("runs_newest", ["created_at", "id"], unique=False)
+        batch_op.create_index("runs_of_agent", ["agent_id", "created_at"], unique=False)
         batch_op.create_index("runs_of_order", ["store", "order_id"], unique=False)
         batch_op.create_index("runs_of_store", ["store", "created_at"], unique=False)
         batch_op.create_index(
@@ -125,6 +129,9 @@ def upgrade() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("store", "topic", "webhook_id"),
     )
+    with op.batch_alter_table("webhooks_seen", schema=None) as batch_op:
+        batch_op.create_index("webhooks_of_store", ["store", "received_at"], unique=False)
+
     op.create_table(
         "alarms",
         sa.Column("id", sa.Integer(), nullable=False),
