@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from plugin.cli_doctor import doctor
 from plugin.errors import FixTheBundle, OrderActionsError
 
 EXIT = """\b
@@ -41,6 +42,9 @@ _bundle = click.option(
 @click.version_option(package_name="shopify-order-actions")
 def cli() -> None:
     """Refund and cancel Shopify orders from the card in a CRM, by actions written in YAML."""
+
+
+cli.add_command(doctor)
 
 
 @cli.command()
@@ -297,19 +301,6 @@ def connect(crm: str, dry_run: bool, bundle: Path | None) -> None:
 
     for line in command(bundle, dry_run):
         click.echo(line)
-
-
-@cli.command()
-@click.option("--probe-identity", is_flag=True, required=True,
-              help="Try to forge an agent through Kustomer's command proxy; keep what was found.")  # fmt: skip
-@_bundle
-def doctor(probe_identity: bool, bundle: Path | None) -> None:
-    """Look at what the installation rests on."""
-    from plugin.crm_commands import probe_identity as command
-
-    safe, told = command(bundle)
-    click.echo(f"command proxy: {'safe' if safe else 'NOT SAFE'}: {told}", err=not safe)
-    sys.exit(0 if safe else 1)
 
 
 @cli.group()

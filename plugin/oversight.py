@@ -47,3 +47,13 @@ class Queue:
     orders_late: int
     runs_overdue: int
     runs_age: timedelta | None
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a CRM said to one harmless question: what is wrong (None: nothing), its clock as a header tells it,
+    and its role groups (None when it does not tell)."""
+
+    problem: str | None
+    date: str | None
+    groups: frozenset[str] | None = None

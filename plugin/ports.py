@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from plugin.documents import OrderQuery
 from plugin.metrics import Figures
 from plugin.money import Money
-from plugin.oversight import Mark, Paid, Queue, Wanted
+from plugin.oversight import Health, Mark, Paid, Queue, Wanted
 from plugin.pace import Pace
 from plugin.shapes import (
     Bundle,
@@ -28,16 +28,17 @@ from plugin.shapes import (
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back for one mutation, unjudged.
+    """What came back for one call, unjudged.
 
     `fault` is None for an HTTP answer, `not_sent` when the request provably never left (refused, no
-    name, no TLS), else `cut`: anything may have happened.
+    name, no TLS), else `cut`: anything may have happened. `date` is the shop's clock, as the header tells it.
     """
 
     status: int | None
     body: bytes
     fault: str | None
     detail: str
+    date: str | None = None
 
 
 class Commerce(Protocol):
@@ -49,6 +50,10 @@ class Commerce(Protocol):
 
     def send(self, store: str, body: bytes) -> Reply:
         """Send one mutation once, these exact bytes; never raises for what the network does."""
+        ...
+
+    def ask(self, store: str, document: str) -> Reply:
+        """One query, once, unjudged: for whoever looks after the connection."""
         ...
 
     def stores(self) -> Sequence[StoreInfo]: ...
@@ -76,6 +81,8 @@ class Host(Protocol):
         Raises TryLater when it must be tried again.
         """
         ...
+
+    def health(self) -> Health: ...
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,9 @@ class Shopify:
         with bare_session() as fresh:
             return self._post(store, body, fresh)
 
+    def ask(self, store: str, document: str) -> Reply:
+        return self._post(store, json.dumps({"query": document}).encode(), self._session)
+
     def _post(self, store: str, body: bytes, session: requests.Session) -> Reply:
         began, call = time.monotonic(), "read" if session is self._session else "send"
         try:
@@ -90,7 +93,7 @@ class Shopify:
         served = answer.headers.get("X-Shopify-API-Version", self._version)
         if answer.status_code == 200 and served != self._version:
             return Reply(None, content, "cut", f"Shopify served version {served}, not {self._version}")
-        return Reply(answer.status_code, content, None, "")
+        return Reply(answer.status_code, content, None, "", answer.headers.get("Date"))
 
 
 def _never_left(error: requests.RequestException) -> bool:

@@ -12,11 +12,12 @@ from urllib.parse import quote
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from plugin.errors import NothingHere, SignInAgain, TryLater
+from plugin.errors import NothingHere, OrderActionsError, SignInAgain, TryLater
 from plugin.hosts.kustomer import kobjects
 from plugin.hosts.kustomer.accounts import CONNECT, Accounts, OAuthApp
 from plugin.hosts.kustomer.client import ID, Client, Refused
 from plugin.hosts.kustomer.people import UNKNOWN, People, checked
+from plugin.oversight import Health
 from plugin.ports import Clock, Crm
 from plugin.secrets import Keys
 from plugin.shapes import Identity, Note, OrderRow
@@ -152,6 +153,14 @@ class KustomerHost:
                 kobjects.put(self.client, str(customer["id"]), row.place.order, *kobjects.of_order(row))
         except (Refused, KeyError, ValueError) as error:
             raise TryLater(f"Kustomer refused the order ({error}).") from error
+
+    def health(self) -> Health:
+        """The role groups are asked for: nobody gets a session without them."""
+        try:
+            groups = self._people.groups()
+        except OrderActionsError as error:
+            return Health(str(error), self.client.date)
+        return Health(None, self.client.date, groups)
 
 
 def _opened(token: str) -> dict[str, str]:
