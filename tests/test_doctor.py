@@ -143,7 +143,7 @@ def answered(reply: Reply, shop: World) -> tuple[str, str]:
         (Reply(401, b"", None, ""), "Shopify refuses it (HTTP 401)", "access token"),
         (Reply(402, b"", None, ""), "Shopify answers HTTP 402", "frozen or closed"),
         (Reply(None, b"", "not_sent", "ConnectionError"), "ConnectionError", "network"),
-        (Reply(None, b"{}", "cut", "Shopify served version 2027-01"), "Shopify served version 2027-01", "newer program"),
+        (Reply(None, b"{}", "cut", "Shopify served version 1"), "Shopify served version 1", "newer program"),
         (Reply(200, b"<html>", None, ""), "it opens nothing", "its own access token"),
         (Reply(200, b'{"data":{"shop":{"myshopifyDomain":"else.myshopify.com"}}}', None, ""),
          "it opens {'myshopifyDomain': 'else.myshopify.com'}", "its own access token"),
