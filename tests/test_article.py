@@ -95,6 +95,13 @@ def test_an_agent_without_a_mapped_role_group_sees_nothing(shop: World) -> None:
         shop.order(1001)
 
 
+def test_marks_that_turn_text_around_are_not_shown(shop: World) -> None:
+    view = shop.order(1030)
+    assert "\u202egnp.exe" in view.context["order"]["note"]
+    html = shop.app.cards.render(view.card, view.context)
+    assert ("gnp.exe" in html, "\u202e" in html) == (True, False)
+
+
 # ---------------------------------------------------------------- Refund
 
 
