@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from plugin import alarms, sync
+from plugin.bundle import Bundle
 from plugin.cards import Cards
 from plugin.check import check_bundle
 from plugin.check.report import nearest
@@ -23,7 +24,7 @@ from plugin.logs import tell
 from plugin.pace import pace
 from plugin.ports import Clock, Host, Tools
 from plugin.secrets import Keys
-from plugin.shapes import Bundle, StoreInfo
+from plugin.shapes import StoreInfo
 from plugin.spec import load_bundle
 from plugin.stores.crm import SqlCrm
 from plugin.stores.database import connect, migrate, open_database

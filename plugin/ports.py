@@ -6,24 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from plugin.bundle import Bundle
 from plugin.documents import OrderQuery
 from plugin.metrics import Figures
 from plugin.money import Money
 from plugin.oversight import Health, Mark, Paid, Queue, Wanted
 from plugin.pace import Pace
-from plugin.shapes import (
-    Bundle,
-    Identity,
-    Note,
-    OrderRow,
-    Place,
-    Plan,
-    Resolution,
-    Run,
-    Step,
-    StepState,
-    StoreInfo,
-)
+from plugin.shapes import Identity, Note, OrderRow, Place, Plan, Resolution, Run, Step, StepState, StoreInfo
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from typing import Any
 
 from graphql import print_ast
 
+from plugin.bundle import Action
 from plugin.documents import MAX_PAGES, MAX_REFUNDS, facts
 from plugin.errors import ActInShopify, NothingHere, TryLater
 from plugin.points import Point, reached
 from plugin.ports import Tools
 from plugin.selection import decode, restore, selection, sent_key
-from plugin.shapes import Action, OrderFacts, Place
+from plugin.shapes import OrderFacts, Place
 
 WITH_WEBHOOKS = 900
 

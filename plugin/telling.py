@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from plugin.bundle import Action
 from plugin.codec import decode, encode
 from plugin.expr import ExprError, Scope, Value
 from plugin.filters import isolated
 from plugin.money import Money, total
 from plugin.operations import OPERATIONS
-from plugin.shapes import Action, OrderFacts, RefundSeen, Run, Step, StepState
+from plugin.shapes import OrderFacts, RefundSeen, Run, Step, StepState
 
 
 def told(run: Run, action: Action | None, state: str) -> dict[str, Any]:

@@ -9,10 +9,11 @@ import pytest
 import requests
 
 from plugin import flow
+from plugin.bundle import Limit
 from plugin.errors import LookAgain, NotAllowed, NothingHere, WaitForRun
 from plugin.ports import Runs
 from plugin.runtime import carry_out
-from plugin.shapes import Customer, Limit, Run
+from plugin.shapes import Customer, Run
 from tests.shared import folder
 from tests.world import (
     BASE,

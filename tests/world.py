@@ -13,13 +13,14 @@ import requests
 
 from plugin import flow
 from plugin.app import App, Config, load, plug
+from plugin.bundle import Bundle, Limit
 from plugin.flow import View
 from plugin.money import Money
 from plugin.permissions import permission_set
 from plugin.ports import Tools
 from plugin.sandbox import store as sandbox
 from plugin.sandbox.store import ledger
-from plugin.shapes import Agent, Bundle, Customer, Limit, Place, Session
+from plugin.shapes import Agent, Customer, Place, Session
 from tests.shared import ROOT
 
 DOMAIN = "sandbox.myshopify.com"
