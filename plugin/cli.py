@@ -90,8 +90,9 @@ def serve(bind: str, workers: int, background: bool | None, bundle: Path | None)
 
 
 @cli.command()
+@click.option("--bind", help="Address for this worker's own /metrics, /healthz and /readyz. Default: none.")
 @_bundle
-def worker(bundle: Path | None) -> None:
+def worker(bind: str | None, bundle: Path | None) -> None:
     """Work in the background: carry on open runs, deliver notes. Configured like `serve`.
 
     As many as you like on one PostgreSQL. Ends on SIGTERM or Ctrl-C, after what it has in hand.
@@ -99,7 +100,7 @@ def worker(bundle: Path | None) -> None:
     from plugin.app import config_from, find_bundle
     from plugin.serving import work
 
-    work(find_bundle(bundle), config_from(os.environ))
+    work(find_bundle(bundle), config_from(os.environ), bind)
 
 
 @cli.command()
