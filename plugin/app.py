@@ -23,9 +23,11 @@ from plugin.hosts.token import KeySet, TokenHost
 from plugin.logs import tell
 from plugin.pace import pace
 from plugin.ports import Clock, Host, Tools
+from plugin.rates import RATES, Rates, rates_of, written
 from plugin.secrets import Keys
 from plugin.shapes import StoreInfo
 from plugin.spec import load_bundle
+from plugin.stores.counts import SqlCounts
 from plugin.stores.crm import SqlCrm
 from plugin.stores.database import connect, migrate, open_database
 from plugin.stores.orders import SqlOrders
@@ -56,6 +58,8 @@ class Config:
     store_url: str | None = None
     settings: tuple[str, ...] = ()
     metrics_token: str | None = None
+    rates: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     jwks_url: str = ""
     public_url: str = ""
     kustomer_org: str = ""
@@ -123,6 +127,14 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "settings",
         "settings of the store, like refund_after_fulfillment=true (may be left out)",
     ),
+    "ORDER_ACTIONS_RATES": (
+        "rates",
+        f"requests a minute, like {written(RATES)} (these, when left out); 0: any number",
+    ),
+    "ORDER_ACTIONS_PROXIES": (
+        "proxies",
+        "addresses of reverse proxies on other machines, whose `X-Forwarded-For` is believed (may be left out)",
+    ),
     "ORDER_ACTIONS_METRICS_TOKEN": (
         "metrics_token",
         "bearer token that opens /metrics, at least 16 characters (left out: /metrics is closed)",
@@ -137,7 +149,7 @@ _NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("kustomer_app",),
     ),
 }  # fmt: skip
-_LISTS = {"webhook_secrets", "host_origins", "settings"}
+_LISTS = {"webhook_secrets", "host_origins", "settings", "rates", "proxies"}
 
 
 def config_from(environ: Mapping[str, str]) -> Config:
@@ -200,6 +212,7 @@ class App:
     root: Path
     config: Config
     engine: Engine
+    rates: Rates
 
     def close(self) -> None:
         """Let go of the database."""
@@ -217,7 +230,7 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
     _must_have(config, bundle.host)
     if config.metrics_token is not None and len(config.metrics_token) < 16:
         raise FixTheSetup("ORDER_ACTIONS_METRICS_TOKEN needs at least 16 characters.")
-    keys = Keys(config.secret)
+    keys, most = Keys(config.secret), rates_of(config.rates)
     clock = SystemClock()
     engine = open_database(config.database)
     crm = SqlCrm(engine, keys)
@@ -237,7 +250,8 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
     )
     templates = {name: card.template for name, card in bundle.cards.items()}
     config = replace(config, host_origins=_origins(config))
-    return App(tools, Tokens(keys), Cards(root, templates), root, config, engine)
+    rates = Rates(most, SqlCounts(engine, keys), clock)
+    return App(tools, Tokens(keys), Cards(root, templates), root, config, engine, rates)
 
 
 def _must_have(config: Config, host: str) -> None:

@@ -353,6 +353,14 @@ class Watch(Protocol):
         ...
 
 
+class Counts(Protocol):
+    """Table `request_counts`, shared by all processes."""
+
+    def take(self, kind: str, who: str, minute: int, portion: int, most: int) -> bool:
+        """Take so many of this minute's requests, if the sum of all that were taken stays within `most`."""
+        ...
+
+
 class Clock(Protocol):
     def now(self) -> datetime: ...
 

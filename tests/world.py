@@ -18,6 +18,7 @@ from plugin.flow import View
 from plugin.money import Money
 from plugin.permissions import permission_set
 from plugin.ports import Tools
+from plugin.rates import RATES
 from plugin.sandbox import store as sandbox
 from plugin.sandbox.store import ledger
 from plugin.shapes import Agent, Customer, Place, Session
@@ -194,6 +195,11 @@ def with_settings(world: World, **settings: Any) -> None:
         shopify._connections[domain] = replace(one, info=info)  # type: ignore[attr-defined]
 
 
+def unhurried(app: App) -> App:
+    """The same application, which may be asked as often as a test likes."""
+    return replace(app, rates=replace(app.rates, most=dict.fromkeys(RATES, 0)))
+
+
 @lru_cache
 def _bundle() -> Bundle:
     return load(ROOT)[0]
@@ -211,6 +217,7 @@ def variables(database: str) -> dict[str, str]:
         "ORDER_ACTIONS_HOST_SECRET": SECRET,
         "ORDER_ACTIONS_HOST_ISSUER": "desk",
         "ORDER_ACTIONS_HOST_ORIGINS": "http://desk.test",
+        "ORDER_ACTIONS_RATES": "agent=9999999,store=9999999,address=9999999",  # a proof asks more often than people
     }
 
 

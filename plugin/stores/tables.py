@@ -204,6 +204,15 @@ crm_orders = Table(
     Column("next_at", DateTime(timezone=True), nullable=False),
 )
 
+# Requests of one minute that any process has taken; `who` is a keyed hash of an agent, a store or an address.
+request_counts = Table(
+    "request_counts",
+    metadata,
+    Column("who", Text, primary_key=True),
+    Column("minute", Integer, nullable=False, index=True),
+    Column("taken", Integer, nullable=False),
+)
+
 crm_probes = Table(
     "crm_probes",
     metadata,

@@ -65,6 +65,16 @@ def upgrade() -> None:
         batch_op.create_index("orders_of_customer", ["email_hash"], unique=False)
 
     op.create_table(
+        "request_counts",
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("minute", sa.Integer(), nullable=False),
+        sa.Column("taken", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("who"),
+    )
+    with op.batch_alter_table("request_counts", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_request_counts_minute"), ["minute"], unique=False)
+
+    op.create_table(
         "runs",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("store", sa.Text(), nullable=False),
