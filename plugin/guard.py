@@ -64,6 +64,7 @@ ROUTES: Mapping[str, Route] = {
     f"GET {ORDER}/actions/<action>": _SHOWN,
     f"POST {ORDER}/actions/<action>/preview": _SENT,
     f"POST {ORDER}/actions/<action>": _SENT,
+    f"POST {ORDER}/actions/<action>/sent": _SENT,
     f"GET {ORDER}/runs/<run>": _SHOWN,
     f"GET {ORDER}/runs/<run>/review": _SHOWN,
     f"POST {ORDER}/runs/<run>/review/preview": _SENT,
