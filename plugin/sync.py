@@ -127,7 +127,7 @@ def deliver_orders(tools: Tools) -> int:
             delay = NOTE_DELAYS[min(owed.attempts, len(NOTE_DELAYS) - 1)]
             tools.crm.owe_later(place, owed.attempts + 1, tools.clock.now() + timedelta(seconds=delay))
             continue
-        tools.crm.paid(place, owed.row.updated_at)
+        tools.crm.paid(place, owed.row.updated_at, tools.clock.now())
         sent += 1
     return sent
 

@@ -470,6 +470,25 @@ def test_without_a_conversation_the_order_takes_the_note_once(org: Org1, convers
     assert org.state.kobjects["1001"]["title"] == "Order #1001 (12.00 USD)"
 
 
+def test_a_note_whose_answer_was_lost_is_found_again_however_long_the_conversation(org: Org1) -> None:
+    org.state.page_size = 2
+    org.state.notes += [{"conversation": "t-ada", "externalId": f"older-{one}", "body": ""} for one in range(5)]
+    org.state.faults[:] = ["lost"]
+    with pytest.raises(TryLater, match="HTTP 502"):
+        org.host.post_note(NOTE)
+    org.host.post_note(NOTE)
+    assert [one["externalId"] for one in org.state.notes[5:]] == ["run-1"]
+
+
+@pytest.mark.parametrize("answer", [{}, {"data": [{}]}, {"data": [], "links": {"next": "https://evil.test/v1"}}])
+def test_while_the_notes_of_a_conversation_cannot_be_read_to_the_end_none_is_written(
+    org: Org1, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    monkeypatch.setattr(org.host.client, "call", lambda method, *_: answer if method == "GET" else pytest.fail(method))
+    with pytest.raises(TryLater, match="none is written"):
+        org.host.post_note(NOTE)
+
+
 def test_a_note_is_written_in_the_agents_name_or_says_it(org: Org1) -> None:
     org.host.post_note(NOTE)
     org.state.roles.remove("org.admin")

@@ -377,7 +377,9 @@ class TestCrm:
         crm.owe(PLACE, "ada@example.com", NOW)
         crm.owe(PLACE, "else@example.com", NOW)
         assert [(one.row.name, one.email) for one in crm.owed(NOW)] == [("#1001", "ada@example.com")]
-        crm.paid(PLACE, "2026-01-02T00:00:00Z")
+        assert crm.owed(NOW) == [], "another worker has it"
+        assert len(crm.owed(NOW + timedelta(seconds=120))) == 1, "unless that one died"
+        crm.paid(PLACE, "2026-01-02T00:00:00Z", NOW)
         assert crm.owed(NOW) == []
         orders.put_header(PLACE, "ada@example.com", {**header, "updatedAt": "2026-01-03T00:00:00Z"}, webhook=None)
         assert len(crm.owed(NOW)) == 1

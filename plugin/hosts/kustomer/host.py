@@ -23,6 +23,7 @@ from plugin.secrets import Keys
 from plugin.shapes import Identity, Note, OrderRow
 
 TICKET_SECONDS = 60
+MOST_PAGES = 50  # of the notes of one conversation
 PROBE_DAYS = 30  # a probe older than this proves nothing any more
 
 
@@ -120,20 +121,18 @@ class KustomerHost:
             raise TryLater(f"Kustomer refused the note ({refused}).") from refused
 
     def _noted(self, note: Note) -> bool:
-        """Whether the note stands in its conversation; False when that is gone.
+        """Whether the note stands in its conversation now; False when that is gone.
 
         Looked for first: that Kustomer refuses a second note with the same externalId is not proved.
         """
         conversation = checked(str(note.conversation))
         try:
-            there = self.client.call("GET", f"/v1/conversations/{conversation}/notes")
+            if note.id in self._noted_before(conversation):
+                return True
         except Refused as refused:
             if refused.status == 404:
                 return False
             raise
-        rows = there.get("data") if isinstance(there, dict) else None
-        if any(one.get("attributes", {}).get("externalId") == note.id for one in rows or []):
-            return True
         body = {"conversation": conversation, "body": f"{note.body}\n{note.url}", "externalId": note.id}
         try:
             self.client.call("POST", "/v1/notes", {**body, "createdBy": note.agent_id})
@@ -145,6 +144,23 @@ class KustomerHost:
             # The key may not write in another's name; the text says whose action it was.
             self.client.call("POST", "/v1/notes", {**body, "body": f"{note.agent_name}: {body['body']}"})
         return True
+
+    def _noted_before(self, conversation: str) -> set[str]:
+        """The externalIds of every note of a conversation, all pages of it: what is not read may be ours."""
+        path, found = f"/v1/conversations/{conversation}/notes", set[str]()
+        following = path
+        for _ in range(MOST_PAGES):
+            there = self.client.call("GET", following)
+            try:
+                found |= {str(one["attributes"].get("externalId")) for one in there["data"]}
+                following = str((there.get("links") or {}).get("next") or "")
+            except (KeyError, TypeError, AttributeError) as error:
+                raise TryLater("Kustomer's notes are not of the known form, so none is written.") from error
+            if not following:
+                return found
+            if not following.startswith(f"{path}?"):
+                break
+        raise TryLater("The notes of this conversation cannot be read to their end, so none is written.")
 
     def put_order(self, row: OrderRow, email: str) -> None:
         try:
