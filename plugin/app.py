@@ -328,12 +328,17 @@ def _with_reads(bundle: Bundle, root: Path) -> Bundle:
     return replace(bundle, cards=cards)
 
 
-def migrate_database(environ: Mapping[str, str]) -> str:
-    """Bring the database to this version; what was done. Needs no other variable. Raises FixTheSetup."""
+def database_url(environ: Mapping[str, str]) -> str:
+    """Raises FixTheSetup."""
     url = environ.get("ORDER_ACTIONS_DATABASE")
     if not url:
         raise FixTheSetup(f"ORDER_ACTIONS_DATABASE is missing: {VARIABLES['ORDER_ACTIONS_DATABASE'][1]}")
-    engine = connect(url)
+    return url
+
+
+def migrate_database(environ: Mapping[str, str]) -> str:
+    """Bring the database to this version; what was done. Needs no other variable. Raises FixTheSetup."""
+    engine = connect(database_url(environ))
     try:
         return migrate(engine)
     finally:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from plugin.cli_database import backup, migrate, restore
 from plugin.cli_doctor import doctor
 from plugin.errors import FixTheBundle, OrderActionsError
 
@@ -101,14 +102,6 @@ def worker(bind: str | None, bundle: Path | None) -> None:
     from plugin.serving import work
 
     work(find_bundle(bundle), config_from(os.environ), bind)
-
-
-@cli.command()
-def migrate() -> None:
-    """Bring the database (ORDER_ACTIONS_DATABASE) to this version, and say what was done. Safe to repeat."""
-    from plugin.app import migrate_database
-
-    click.echo(migrate_database(os.environ))
 
 
 @cli.command()
@@ -330,6 +323,10 @@ def revoke(user_id: str | None, everybody: bool, bundle: Path | None) -> None:
     if bool(user_id) == everybody:
         raise click.UsageError("Name one agent, or --all.")
     click.echo(f"Ended: {command(bundle, user_id)}")
+
+
+for _one in (migrate, backup, restore):
+    cli.add_command(_one)
 
 
 def _read_form(path: Path | None) -> dict[str, Any] | None:

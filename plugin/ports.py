@@ -278,11 +278,15 @@ class AlarmKind(StrEnum):
     DOUBT = "doubt"
     TWICE = "twice"
     KEY = "key"
+    RESTORED = "restored"
+
+
+EVERY_STORE = "*"  # instead of a store's domain in an alarm
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """A row of `alarms`. PACE belongs to a store, or one agent of it; the others to a step of a run."""
+    """A row of `alarms`. PACE belongs to a store, or one agent of it; RESTORED to every store; the others to a step."""
 
     id: int
     kind: AlarmKind

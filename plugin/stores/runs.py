@@ -214,7 +214,8 @@ class SqlRuns:
     def close(self, run_id: str, epoch: int, outcome: Mapping[str, Any], note: Note | None, now: datetime) -> None:
         with self._engine.begin() as tx:
             self._hold(tx, run_id, epoch)
-            never = and_(steps.c.run_id == run_id, steps.c.state == StepState.INTENT)
+            # a later step waits in review only in a database that was restored (stores/backup.py)
+            never = and_(steps.c.run_id == run_id, steps.c.state.in_((StepState.INTENT, StepState.REVIEW)))
             tx.execute(update(steps).where(never).values(state=StepState.FAILED, error="never sent"))
             tx.execute(
                 update(runs)

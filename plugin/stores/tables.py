@@ -169,6 +169,9 @@ alarms = Table(
 )
 Index("alarms_of_store", alarms.c.store, alarms.c.kind)
 
+# One row: where this database lives. One that was copied or restored finds itself elsewhere (stores/backup.py).
+home = Table("home", metadata, Column("id", Integer, primary_key=True), Column("here", Text, nullable=False))
+
 # One row a store: whoever writes a run that moves money holds it, so that payments are counted one after another.
 gates = Table("gates", metadata, Column("store", Text, primary_key=True))
 

@@ -47,6 +47,12 @@ def upgrade() -> None:
     )
     op.create_table("gates", sa.Column("store", sa.Text(), nullable=False), sa.PrimaryKeyConstraint("store"))
     op.create_table(
+        "home",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("here", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "orders",
         sa.Column("store", sa.Text(), nullable=False),
         sa.Column("order_id", sa.Text(), nullable=False),
