@@ -64,7 +64,7 @@ class Host(Protocol):
         """Write the note once for its id. Raises TryLater when it must be tried again."""
         ...
 
-    def put_order(self, row: OrderRow, email: str) -> None:
+    def put_order(self, row: OrderRow, email: str, store_name: str) -> None:
         """Show the order as it stands on the timeline of the customer with this e-mail; safe to repeat.
 
         Raises TryLater when it must be tried again.
@@ -127,7 +127,13 @@ class Crm(Protocol):
         """Some of the orders that are due. Taking them is a lease: no other worker is given them for two minutes."""
         ...
 
-    def paid(self, place: Place, updated_at: str, now: datetime) -> None: ...
+    def paid(self, row: OrderRow, now: datetime) -> None:
+        """The CRM has the order like this, with or without what its snapshot holds."""
+        ...
+
+    def owe_details(self, place: Place) -> None:
+        """A snapshot was kept: the CRM is owed the order again if it has been told its header only."""
+        ...
 
     def owe_later(self, place: Place, attempts: int, at: datetime) -> None: ...
 

@@ -72,6 +72,8 @@ def keep(tools: Tools, place: Place, data: Any, asked_at: datetime) -> Seen:
     seen = Seen(place, whole, known)
     tools.orders.put_header(place, known.email, header(seen.data), webhook=None)
     tools.orders.put_snapshot(place, whole, asked_at)
+    if tools.host.keeps_orders:
+        tools.crm.owe_details(place)
     return seen
 
 

@@ -265,3 +265,10 @@ class OrderRow:
     snapshot: Mapping[str, Any] | None
     snapshot_at: datetime | None
     webhook_at: datetime | None
+
+    @property
+    def current(self) -> Mapping[str, Any] | None:
+        """The snapshot, while it shows the order as of `updated_at`."""
+        shown = self.snapshot and self.snapshot.get("updatedAt")
+        same = shown and datetime.fromisoformat(shown) == datetime.fromisoformat(self.updated_at)
+        return self.snapshot if same else None

@@ -156,3 +156,9 @@ def test_orders_and_notes_wait_out_an_outage(shop: World, crm: kustomer.Running)
     assert sum(deliver_orders(app.tools) for _ in range(5)) == len(crm.state.kobjects) == len(waiting) > 0
     assert crm.state.kobjects[shop.place(1001).order]["custom"]["orderNumberStr"] == "#1001"
     assert deliver_orders(app.tools) == 0, "what Kustomer knows is not sent again"
+    order = shop.place(1001)
+    client.get(f"/stores/{order.store}/orders/{order.order}", headers=headers)
+    assert [deliver_orders(app.tools), deliver_orders(app.tools)] == [1, 0], "looked at, so its details are known"
+    assert crm.state.kobjects[order.order]["custom"]["skusTxt"] == "TS-NVY-M, MUG-WHT"
+    client.post(f"/stores/{order.store}/orders/{order.order}/refresh", headers=headers)
+    assert deliver_orders(app.tools) == 0, "nothing new was seen"

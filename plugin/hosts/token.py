@@ -128,7 +128,7 @@ class TokenHost:
         if answer.status_code not in (200, 201, 409):
             raise TryLater(f"The CRM answered HTTP {answer.status_code}.")
 
-    def put_order(self, row: OrderRow, email: str) -> None:
+    def put_order(self, row: OrderRow, email: str, store_name: str) -> None:
         """This CRM keeps no orders of ours."""
 
     def health(self) -> Health:

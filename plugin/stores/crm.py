@@ -10,13 +10,14 @@ from sqlalchemy.exc import IntegrityError
 
 from plugin.ports import Grant, Owed
 from plugin.secrets import Keys
-from plugin.shapes import Place
+from plugin.shapes import OrderRow, Place
 from plugin.stores.database import aware, reads
 from plugin.stores.orders import SqlOrders
 from plugin.stores.tables import crm_grants, crm_orders, crm_probes, orders, used_once
 
 ORDERS_AT_ONCE = 5
 ORDER_LEASE = timedelta(seconds=120)  # longer than the CRM may take for so many
+WITH_DETAILS = "+"  # behind the moment that was told: greater than it, and less than any later one
 _KEY = (crm_orders.c.store, crm_orders.c.order_id)
 
 
@@ -113,8 +114,14 @@ class SqlCrm:
                 found.append(Owed(row, self._box.decrypt(one.email).decode(), one.attempts))
         return found
 
-    def paid(self, place: Place, updated_at: str, now: datetime) -> None:
-        self._owing(place, told=updated_at, attempts=0, next_at=now)
+    def paid(self, row: OrderRow, now: datetime) -> None:
+        told = row.updated_at + (WITH_DETAILS if row.current else "")
+        self._owing(row.place, told=told, attempts=0, next_at=now)
+
+    def owe_details(self, place: Place) -> None:
+        header_only = crm_orders.c.told.not_like(f"%{WITH_DETAILS}")
+        with self._engine.begin() as tx:
+            tx.execute(update(crm_orders).where(_at(place), header_only).values(told=""))
 
     def owe_later(self, place: Place, attempts: int, at: datetime) -> None:
         self._owing(place, attempts=attempts, next_at=at)

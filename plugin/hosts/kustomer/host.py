@@ -162,11 +162,11 @@ class KustomerHost:
                 break
         raise TryLater("The notes of this conversation cannot be read to their end, so none is written.")
 
-    def put_order(self, row: OrderRow, email: str) -> None:
+    def put_order(self, row: OrderRow, email: str, store_name: str) -> None:
         try:
             customer = self.client.find(f"/v1/customers/email={quote(email, safe='@')}") if email else None
             if customer is not None:
-                kobjects.put(self.client, str(customer["id"]), row.place.order, *kobjects.of_order(row))
+                kobjects.put(self.client, str(customer["id"]), row.place.order, *kobjects.of_order(row, store_name))
         except (Refused, KeyError, ValueError) as error:
             raise TryLater(f"Kustomer refused the order ({error}).") from error
 
