@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from plugin.app import VARIABLES
 from plugin.cli import EXIT
 from plugin.filters import FILTERS
+from plugin.guard import ROUTES
 from plugin.logs import EVENTS, KEYS
 from plugin.metrics import documented
 from plugin.operations import OPERATIONS
@@ -73,6 +75,18 @@ BELIEFS = (
     "except when Shopify said that the rate limit refused it.",
 )
 
+ACCESS = runpy.run_path(str(ROOT / "tests/access.py"))["rows"]()  # it lies with the test that asks all of it
+WHO = tuple(ACCESS[0].answers)
+WHOSE = {"own": "the customer shown", "other": "another customer", "away": "a store not connected", "-": ""}
+WHO_ASKS = (
+    "`nobody` brings no token, `expired` an old one, `audience` a token for something else, `outsider` one of another "
+    "organisation's installation; `no-set` has no permission set. 409 and 422 are forms that were let in and refused. "
+    "`tests/test_access.py` asks all of it, and fails for a route that is not in the table."
+)
+ASKS_FROM = (
+    "A request of a foreign page is 403. Whoever asks too often gets 429; `ORDER_ACTIONS_RATES` says how often that is."
+)
+
 FIELDS = ("line_items", "payments", "money", "text", "choice", "boolean")
 SECTIONS = (
     ("availability_rule", "`availability`: a list of"),
@@ -121,6 +135,11 @@ def _reference() -> str:
         _table(["key", "holds"], [[f"`{name}`", meaning] for name, meaning in KEYS.items()]),
         "## Metrics",
         _table(["name", "labels", "what it is"], [[f"`{name}`", *rest] for name, *rest in documented()]),
+        "## Who gets which answer",
+        "HTTP statuses by route, whose order the address names, and who asks. " + WHO_ASKS,
+        _table(["route", "order of", *WHO], _access()),
+        "Another method than those is 405 for everybody. " + ASKS_FROM,
+        _table(["route", "has to bring", "pages whose requests are taken"], _guarded()),
         "## Exit codes",
         _table(["code", "meaning"], re.findall(r"^ +([0-9]) +(.+)$", EXIT, re.MULTILINE)),
     ]
@@ -220,6 +239,16 @@ def _operations() -> Iterator[list[str]]:
     for name, one in OPERATIONS.items():
         proof = " or ".join(f"`{field}`" for field in one.proof)
         yield [f"`{name}`", one.moves.value, f"an id in {proof}", "yes" if one.keyed else "no"]
+
+
+def _access() -> Iterator[list[str]]:
+    for row in ACCESS:
+        yield [f"`{row.route}`", WHOSE[row.of], *(str(row.answers[who]) for who in WHO)]
+
+
+def _guarded() -> Iterator[list[str]]:
+    for name, route in ROUTES.items():
+        yield [f"`{name}`", route.proof.value, route.pages.value]
 
 
 def _sentences() -> Iterator[str]:

@@ -1,13 +1,15 @@
 """Alarms about runs: raised from what the database says, so that a crash loses none; lifted by people or by proof."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from plugin.errors import LookAgain, NothingHere
+from plugin.filters import clock_time
 from plugin.logs import about, tell
 from plugin.permissions import require
 from plugin.ports import Alarm, AlarmKind, Doubt, Tools
 from plugin.reconcile import TWICE
+from plugin.settling import SETTLE_TIME
 from plugin.shapes import Agent, StepState
 from plugin.verdicts import is_mismatch
 
@@ -15,6 +17,7 @@ ADMIN = "plugin.admin"
 DOUBT_MINUTES = 15
 KEY = "Shopify says that another call used this call's key. This is a defect of ours: stop, and report it."
 LONG = "In doubt for longer than {minutes} minutes. {error}"
+SETTLING = "Shopify may still carry out what was sent before the restore. This can be lifted from {at} on."
 PROGRAM = "order-actions"
 _KNOWN = (StepState.CONFIRMED, StepState.SETTLED, StepState.FAILED)
 
@@ -59,10 +62,22 @@ def lift(tools: Tools, person: Agent, alarm_id: int, reason: str) -> Alarm:
     require(person, ADMIN, tools.bundle.permissions)
     if not reason.strip():
         raise LookAgain("Say why, for whoever reads this alarm later.")
+    _must_have_settled(tools, alarm_id)
     lifted = _lift(tools, alarm_id, person.name, reason.strip(), tools.clock.now())
     if lifted is None:
         raise NothingHere(f"There is no alarm {alarm_id} that could be lifted.")
     return lifted
+
+
+def _must_have_settled(tools: Tools, alarm_id: int) -> None:
+    """What was sent before a restore, and is not known here, may still be carried out for the settle time."""
+    found = next((one for one in tools.watch.alarms(active=True) if one.id == alarm_id), None)
+    if found is None or found.kind is not AlarmKind.RESTORED:
+        return
+    longest = max((float(one.settings.get("settle_time", SETTLE_TIME)) for one in tools.commerce.stores()), default=0.0)
+    until = found.raised_at + timedelta(seconds=longest)
+    if tools.clock.now() < until:
+        raise LookAgain(SETTLING.format(at=clock_time(until)))
 
 
 def _lift(tools: Tools, alarm_id: int, by: str, reason: str, now: datetime) -> Alarm | None:

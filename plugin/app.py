@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from plugin.bundle import Bundle
 from plugin.cards import Cards
 from plugin.check import check_bundle
 from plugin.check.report import nearest
@@ -22,10 +23,11 @@ from plugin.hosts.kustomer import Client, KustomerHost, OAuthApp, Org, Proxy, or
 from plugin.hosts.token import KeySet, TokenHost
 from plugin.pace import pace
 from plugin.ports import Clock, Connections, Host, Tools
+from plugin.rates import RATES, Rates, rates_of, written
 from plugin.secrets import Keys
-from plugin.shapes import Bundle
 from plugin.spec import load_bundle
 from plugin.stores.connections import SqlConnections
+from plugin.stores.counts import SqlCounts
 from plugin.stores.crm import SqlCrm
 from plugin.stores.database import connect, migrate, open_database
 from plugin.stores.keys import open_keys
@@ -56,6 +58,8 @@ class Config:
     sandbox_store: str | None = None
     settings: tuple[str, ...] = ()
     metrics_token: str | None = None
+    rates: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     jwks_url: str = ""
     public_url: str = ""
     kustomer_org: str = ""
@@ -134,6 +138,14 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "settings",
         "settings of every store, like refund_after_fulfillment=true (may be left out)",
     ),
+    "ORDER_ACTIONS_RATES": (
+        "rates",
+        f"requests a minute, like {written(RATES)} (these, when left out); 0: any number",
+    ),
+    "ORDER_ACTIONS_PROXIES": (
+        "proxies",
+        "addresses of reverse proxies on other machines, whose `X-Forwarded-For` is believed (may be left out)",
+    ),
     "ORDER_ACTIONS_METRICS_TOKEN": (
         "metrics_token",
         "bearer token that opens /metrics, at least 16 characters (left out: /metrics is closed)",
@@ -148,7 +160,7 @@ _NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("kustomer_app",),
     ),
 }  # fmt: skip
-_LISTS = {"secrets", "client_secrets", "host_origins", "settings"}
+_LISTS = {"secrets", "client_secrets", "host_origins", "settings", "rates", "proxies"}
 
 
 def config_from(environ: Mapping[str, str]) -> Config:
@@ -212,6 +224,7 @@ class App:
     config: Config
     connections: Connections
     engine: Engine
+    rates: Rates
 
     def close(self) -> None:
         """Let go of the database."""
@@ -229,6 +242,7 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
     _must_have(config, bundle.host)
     if config.metrics_token is not None and len(config.metrics_token) < 16:
         raise FixTheSetup("ORDER_ACTIONS_METRICS_TOKEN needs at least 16 characters.")
+    most = rates_of(config.rates)
     clock = SystemClock()
     engine = open_database(config.database)
     keys = open_keys(engine, config.secrets)
@@ -256,7 +270,8 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
     )
     templates = {name: card.template for name, card in bundle.cards.items()}
     config = replace(config, host_origins=_origins(config))
-    return App(tools, Tokens(keys), Cards(root, templates), root, config, connections, engine)
+    rates = Rates(most, SqlCounts(engine, keys), clock)
+    return App(tools, Tokens(keys), Cards(root, templates), root, config, connections, engine, rates)
 
 
 def _must_have(config: Config, host: str) -> None:
@@ -343,12 +358,17 @@ def _with_reads(bundle: Bundle, root: Path) -> Bundle:
     return replace(bundle, cards=cards)
 
 
-def migrate_database(environ: Mapping[str, str]) -> str:
-    """Bring the database to this version; what was done. Needs no other variable. Raises FixTheSetup."""
+def database_url(environ: Mapping[str, str]) -> str:
+    """Raises FixTheSetup."""
     url = environ.get("ORDER_ACTIONS_DATABASE")
     if not url:
         raise FixTheSetup(f"ORDER_ACTIONS_DATABASE is missing: {VARIABLES['ORDER_ACTIONS_DATABASE'][1]}")
-    engine = connect(url)
+    return url
+
+
+def migrate_database(environ: Mapping[str, str]) -> str:
+    """Bring the database to this version; what was done. Needs no other variable. Raises FixTheSetup."""
+    engine = connect(database_url(environ))
     try:
         return migrate(engine)
     finally:

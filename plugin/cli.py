@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import click
 
+from plugin.cli_database import backup, migrate, restore
+from plugin.cli_doctor import doctor
 from plugin.errors import FixTheBundle, OrderActionsError
 
 EXIT = """\b
@@ -41,6 +43,9 @@ _bundle = click.option(
 @click.version_option(package_name="shopify-order-actions")
 def cli() -> None:
     """Refund and cancel Shopify orders from the card in a CRM, by actions written in YAML."""
+
+
+cli.add_command(doctor)
 
 
 @cli.command()
@@ -86,8 +91,9 @@ def serve(bind: str, workers: int, background: bool | None, bundle: Path | None)
 
 
 @cli.command()
+@click.option("--bind", help="Address for this worker's own /metrics, /healthz and /readyz. Default: none.")
 @_bundle
-def worker(bundle: Path | None) -> None:
+def worker(bind: str | None, bundle: Path | None) -> None:
     """Work in the background: carry on open runs, deliver notes. Configured like `serve`.
 
     As many as you like on one PostgreSQL. Ends on SIGTERM or Ctrl-C, after what it has in hand.
@@ -95,15 +101,7 @@ def worker(bundle: Path | None) -> None:
     from plugin.app import config_from, find_bundle
     from plugin.serving import work
 
-    work(find_bundle(bundle), config_from(os.environ))
-
-
-@cli.command()
-def migrate() -> None:
-    """Bring the database (ORDER_ACTIONS_DATABASE) to this version, and say what was done. Safe to repeat."""
-    from plugin.app import migrate_database
-
-    click.echo(migrate_database(os.environ))
+    work(find_bundle(bundle), config_from(os.environ), bind)
 
 
 @cli.command()
@@ -299,19 +297,6 @@ def connect(crm: str, dry_run: bool, bundle: Path | None) -> None:
         click.echo(line)
 
 
-@cli.command()
-@click.option("--probe-identity", is_flag=True, required=True,
-              help="Try to forge an agent through Kustomer's command proxy; keep what was found.")  # fmt: skip
-@_bundle
-def doctor(probe_identity: bool, bundle: Path | None) -> None:
-    """Look at what the installation rests on."""
-    from plugin.crm_commands import probe_identity as command
-
-    safe, told = command(bundle)
-    click.echo(f"command proxy: {'safe' if safe else 'NOT SAFE'}: {told}", err=not safe)
-    sys.exit(0 if safe else 1)
-
-
 @cli.group()
 def agents() -> None:
     """Agents who connected their CRM account to the card."""
@@ -338,6 +323,10 @@ def revoke(user_id: str | None, everybody: bool, bundle: Path | None) -> None:
     if bool(user_id) == everybody:
         raise click.UsageError("Name one agent, or --all.")
     click.echo(f"Ended: {command(bundle, user_id)}")
+
+
+for _one in (migrate, backup, restore):
+    cli.add_command(_one)
 
 
 def _read_form(path: Path | None) -> dict[str, Any] | None:

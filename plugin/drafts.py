@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from plugin import forms, plan
+from plugin.bundle import Action
 from plugin.errors import ActInShopify, FixTheForm, NotAllowed, NothingHere, TryLater
 from plugin.expr import ExprError, Scope
 from plugin.permissions import check_limit, missing_scopes
 from plugin.ports import Tools
 from plugin.reading import Seen, kept, look, look_with_preview
-from plugin.shapes import Action, Agent, FormState, Place, Plan, Session, StoreInfo
+from plugin.shapes import Agent, FormState, Place, Plan, Session, StoreInfo
 
 REDRAFTS = 3
 

@@ -44,6 +44,14 @@ class TooBusy(OrderActionsError):
     """The server carries as much as it can; nothing was done."""
 
 
+class TooOften(OrderActionsError):
+    """Too many requests within a minute; in so many `seconds` there is room again."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class TryLater(OrderActionsError):
     """Shopify could not be read just now; nothing was done."""
 

@@ -9,7 +9,7 @@ from jinja2 import StrictUndefined, TemplateError, Undefined, nodes
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from plugin.filters import FILTERS
+from plugin.filters import FILTERS, isolated
 
 MAX_LENGTH = 2000
 ALLOWED: frozenset[type[nodes.Node]] = frozenset({
@@ -252,7 +252,7 @@ def _compile_text(raw: str) -> Value:
     if len(parts) == 1 and isinstance(parts[0], Placeholder):
         return compile_expression(parts[0].text.strip()).evaluate
     pieces = [compile_expression(p.text.strip()) if isinstance(p, Placeholder) else p for p in parts]
-    return lambda scope: "".join(p if isinstance(p, str) else str(p.evaluate(scope)) for p in pieces)
+    return lambda scope: "".join(p if isinstance(p, str) else isolated(str(p.evaluate(scope))) for p in pieces)
 
 
 def _compile_mapping(raw: Mapping[str, Any]) -> Value:

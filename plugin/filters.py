@@ -1,5 +1,7 @@
 """The filters of the action language, with declared types; the only Python an action can reach."""
 
+import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,6 +11,8 @@ from plugin import money as amounts
 from plugin.money import Money
 
 Json = Mapping[str, Any]
+APART, END = "\u2068", "\u2069"  # Unicode's isolate, which decides its own direction, and its end
+_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066\u2067]")
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,31 @@ class Filter:
     gives: str
     optional: int = 0
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def isolated(text: str) -> str:
+    """Text from outside as it may stand among ours: its invisible marks turn nothing around it.
+
+    Words written from right to left stand apart, so that an amount beside them keeps its place. What stands
+    apart already stays so.
+    """
+    if text.isascii():
+        return text
+    plain = _TURNING.sub("", text)
+    if not _closes(plain):
+        plain = plain.replace(APART, "").replace(END, "")
+    turned = any(unicodedata.bidirectional(one) in ("R", "AL", "AN") for one in plain)
+    return f"{APART}{plain}{END}" if turned else plain
+
+
+def _closes(text: str) -> bool:
+    """Whether each isolate in the text ends in it, and nothing else does."""
+    depth = 0
+    for one in text:
+        depth += (one == APART) - (one == END)
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def show_date(moment: str) -> str:
@@ -141,7 +170,7 @@ def _covers(chosen: Sequence[LineSelection], lines: Sequence[Json]) -> bool:
 
 
 def _lines_text(chosen: Sequence[LineSelection]) -> str:
-    names = [f"{one.quantity} × {one.option.title}" for one in chosen if one.quantity > 0]
+    names = [f"{one.quantity} × {isolated(one.option.title)}" for one in chosen if one.quantity > 0]
     return f" ({', '.join(names)})" if names else ""
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from plugin import permissions, plan, views
+from plugin.bundle import Action
 from plugin.codec import encode
 from plugin.documents import changes, fingerprint
 from plugin.drafts import Draft, draft, judge, must_own, scope_of, store_of, unavailable
@@ -34,7 +35,7 @@ from plugin.ports import AlarmKind, NewRun, Tools
 from plugin.reading import Seen, kept, list_orders, look, snapshot
 from plugin.review import REVIEW
 from plugin.runtime import carry_out
-from plugin.shapes import Action, Agent, FormState, Identity, Place, Plan, Run, Session, StoreInfo
+from plugin.shapes import Agent, FormState, Identity, Place, Plan, Run, Session, StoreInfo
 from plugin.standing import may_follow, open_run, outcome, past, refunds, waiting
 from plugin.tokens import FormClaims, SessionClaims, Tokens, new_run_id
 

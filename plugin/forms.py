@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from plugin.bundle import Action, Field
 from plugin.expr import Scope
 from plugin.filters import Choice, LineOption, LineSelection, PaymentOption, PaymentSelection
 from plugin.money import Money, parse_amount
-from plugin.shapes import Action, Agent, Field, FormState
+from plugin.shapes import Agent, FormState
 
 _QUANTITY = re.compile(r"0|[1-9][0-9]{0,5}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")

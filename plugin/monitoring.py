@@ -1,13 +1,18 @@
 """What watches the server from outside: is the process up, can it work, how is it doing; and every request counted."""
 
 import hmac
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from flask import Flask, Response, g, request
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from plugin import metrics
 from plugin.app import App
+from plugin.errors import FixTheSetup
 from plugin.gate import Gate
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -47,6 +52,34 @@ class Monitoring:
         tools = self._app.tools
         body = metrics.exposed(tools.watch.figures(tools.clock.now()))
         return Response(body, content_type=TEXT)
+
+
+@contextmanager
+def watched(app: App, bind: str) -> Iterator[int]:
+    """Health and figures of a process that serves nothing else, at `host:port`; gives the port. Raises FixTheSetup."""
+    web = Flask("order-actions", static_folder=None)
+    for rule, method, view in Monitoring(app).routes():
+        web.add_url_rule(rule, rule, view, methods=[method])
+    host, _, port = bind.rpartition(":")
+    try:
+        if not host:
+            raise ValueError("no host")  # an empty one would listen to everybody
+        server = make_server(host, int(port), web, threaded=True, request_handler=_Quiet)
+    except (ValueError, OSError, SystemExit) as error:  # werkzeug leaves the program when a port is taken
+        raise FixTheSetup(f"Nothing can listen at {bind!r}. Write a free address like 127.0.0.1:8101.") from error
+    thread = threading.Thread(target=server.serve_forever, name="monitoring", daemon=True)
+    thread.start()
+    try:
+        yield server.port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Scrapes are no news."""
 
 
 def _plain(text: str, status: int = 200) -> Response:

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from hashlib import sha256
 
+from plugin.bundle import Bundle, PermissionSet
 from plugin.errors import NotAllowed
 from plugin.money import Money
-from plugin.shapes import Agent, Bundle, PermissionSet, Plan
+from plugin.shapes import Agent, Plan
 
 READ = "shopify.order.read"
 

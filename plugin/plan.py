@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from plugin.bundle import Action, StepSpec
 from plugin.documents import OrderQuery
 from plugin.expr import LEFT_OUT, Scope
 from plugin.money import Money, at_rate, total
 from plugin.operations import OPERATIONS, Moves
-from plugin.shapes import Action, OrderFacts, Plan, PlannedStep, StepSpec
+from plugin.shapes import OrderFacts, Plan, PlannedStep
 
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 

@@ -6,12 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from plugin.bundle import Bundle
 from plugin.documents import OrderQuery
 from plugin.metrics import Figures
 from plugin.money import Money
+from plugin.oversight import Health, Mark, Paid, Queue, Wanted
 from plugin.pace import Pace
 from plugin.shapes import (
-    Bundle,
     ConnectedStore,
     Grant,
     Identity,
@@ -30,16 +31,17 @@ from plugin.shapes import (
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back for one mutation, unjudged.
+    """What came back for one call, unjudged.
 
     `fault` is None for an HTTP answer, `not_sent` when the request provably never left (refused, no
-    name, no TLS), else `cut`: anything may have happened.
+    name, no TLS), else `cut`: anything may have happened. `date` is the shop's clock, as the header tells it.
     """
 
     status: int | None
     body: bytes
     fault: str | None
     detail: str
+    date: str | None = None
 
 
 class Commerce(Protocol):
@@ -51,6 +53,10 @@ class Commerce(Protocol):
 
     def send(self, store: str, body: bytes) -> Reply:
         """Send one mutation once, these exact bytes; never raises for what the network does."""
+        ...
+
+    def ask(self, store: str, document: str) -> Reply:
+        """One query, once, unjudged: for whoever looks after the connection."""
         ...
 
     def stores(self) -> Sequence[StoreInfo]: ...
@@ -72,12 +78,14 @@ class Host(Protocol):
         """Write the note once for its id. Raises TryLater when it must be tried again."""
         ...
 
-    def put_order(self, row: OrderRow, email: str) -> None:
+    def put_order(self, row: OrderRow, email: str, store_name: str) -> None:
         """Show the order as it stands on the timeline of the customer with this e-mail; safe to repeat.
 
         Raises TryLater when it must be tried again.
         """
         ...
+
+    def health(self) -> Health: ...
 
 
 @dataclass(frozen=True)
@@ -129,9 +137,17 @@ class Crm(Protocol):
         """The order belongs onto the timeline of this customer; due at once, then after each change."""
         ...
 
-    def owed(self, now: datetime) -> Sequence[Owed]: ...
+    def owed(self, now: datetime) -> Sequence[Owed]:
+        """Some of the orders that are due. Taking them is a lease: no other worker is given them for two minutes."""
+        ...
 
-    def paid(self, place: Place, updated_at: str) -> None: ...
+    def paid(self, row: OrderRow, now: datetime) -> None:
+        """The CRM has the order like this, with or without what its snapshot holds."""
+        ...
+
+    def owe_details(self, place: Place) -> None:
+        """A snapshot was kept: the CRM is owed the order again if it has been told its header only."""
+        ...
 
     def owe_later(self, place: Place, attempts: int, at: datetime) -> None: ...
 
@@ -286,11 +302,15 @@ class AlarmKind(StrEnum):
     DOUBT = "doubt"
     TWICE = "twice"
     KEY = "key"
+    RESTORED = "restored"
+
+
+EVERY_STORE = "*"  # instead of a store's domain in an alarm
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """A row of `alarms`. PACE belongs to a store, or one agent of it; the others to a step of a run."""
+    """A row of `alarms`. PACE belongs to a store, or one agent of it; RESTORED to every store; the others to a step."""
 
     id: int
     kind: AlarmKind
@@ -336,6 +356,28 @@ class Watch(Protocol):
 
     def figures(self, now: datetime) -> Figures: ...
 
+    def page(self, wanted: Wanted, before: Mark | None, count: int) -> Sequence[Run]:
+        """Runs without their texts, newest first; at most so many."""
+        ...
+
+    def paid(self, wanted: Wanted) -> Sequence[Paid]:
+        """What these runs paid back by settled calls, but for those of `taken`."""
+        ...
+
+    def taken(self, wanted: Wanted) -> Sequence[Run]:
+        """Those of which a person said that Shopify shows what they did: only their receipts know the amount."""
+        ...
+
+    def queue(self, now: datetime) -> Queue: ...
+
+    def heard(self, stores: Sequence[str]) -> Mapping[str, datetime]:
+        """When the last webhook of each store came; a store that sent none is left out."""
+        ...
+
+    def careless(self) -> Sequence[str]:
+        """Settings of the database under which a committed send may be forgotten, a line each."""
+        ...
+
     def problems(self) -> Sequence[str]:
         """Why the database cannot be used, a line each; nothing when all is well."""
         ...
@@ -374,6 +416,14 @@ class Connections(Protocol):
 
     def use_state(self, state: str, domain: str, now: datetime) -> bool:
         """True once for each state that was kept for this store and is not too old."""
+        ...
+
+
+class Counts(Protocol):
+    """Table `request_counts`, shared by all processes."""
+
+    def take(self, kind: str, who: str, minute: int, portion: int, most: int) -> bool:
+        """Take so many of this minute's requests, if the sum of all that were taken stays within `most`."""
         ...
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from graphql import print_ast
 
+from plugin.bundle import Action
 from plugin.documents import MAX_PAGES, MAX_REFUNDS, facts
 from plugin.errors import ActInShopify, NothingHere, TryLater
 from plugin.points import Point, reached
 from plugin.ports import Tools
 from plugin.selection import decode, restore, selection, sent_key
-from plugin.shapes import Action, OrderFacts, Place
+from plugin.shapes import OrderFacts, Place
 
 WITH_WEBHOOKS = 900
 
@@ -71,6 +72,8 @@ def keep(tools: Tools, place: Place, data: Any, asked_at: datetime) -> Seen:
     seen = Seen(place, whole, known)
     tools.orders.put_header(place, known.email, header(seen.data), webhook=None)
     tools.orders.put_snapshot(place, whole, asked_at)
+    if tools.host.keeps_orders:
+        tools.crm.owe_details(place)
     return seen
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from plugin.bundle import StepSpec
 from plugin.documents import receipt
 from plugin.errors import OrderActionsError
 from plugin.logs import tell
@@ -14,7 +15,7 @@ from plugin.reading import Seen, keep, look
 from plugin.reconcile import Kind as Next
 from plugin.reconcile import decide, same_world
 from plugin.settling import Work, seen_of, settle, settle_time, words_for
-from plugin.shapes import Note, Run, Step, StepSpec, StepState
+from plugin.shapes import Note, Run, Step, StepState
 from plugin.telling import note_text, told
 from plugin.verdicts import Kind, Verdict, judge
 

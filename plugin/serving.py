@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +16,7 @@ from plugin import logs, metrics
 from plugin.app import Config, build
 from plugin.gate import THREADS
 from plugin.logs import tell
+from plugin.monitoring import watched
 from plugin.web import create_web
 from plugin.worker import Worker
 
@@ -86,14 +88,18 @@ def one_of_many(file: IO[bytes]) -> Callable[[], bool]:
     return mine
 
 
-def work(root: Path, config: Config) -> None:
-    """Work in the background until SIGTERM or SIGINT. Raises FixTheBundle, FixTheSetup."""
+def work(root: Path, config: Config, bind: str | None) -> None:
+    """Work in the background until SIGTERM or SIGINT. Raises FixTheBundle, FixTheSetup.
+
+    Its health and figures stand at `bind`, if that is given: nobody else can tell what this process counted.
+    """
     app = build(config, root)
     logs.configure()
     worker = Worker(app)
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: worker.end())
-    worker.work()
+    with watched(app, bind) if bind else nullcontext():
+        worker.work()
     app.close()
 
 

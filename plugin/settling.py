@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from plugin.bundle import Action, Poll, StepSpec
 from plugin.codec import decode, encode
 from plugin.documents import fingerprint
 from plugin.errors import OrderActionsError
@@ -14,7 +15,7 @@ from plugin.points import Point, reached
 from plugin.ports import Tools
 from plugin.reading import Seen, keep, look
 from plugin.reconcile import CANCELLED_BY_OTHERS, RESEND_WITHIN, same_world
-from plugin.shapes import Action, OrderFacts, Place, Poll, RefundSeen, Run, Step, StepSpec, StepState
+from plugin.shapes import OrderFacts, Place, RefundSeen, Run, Step, StepState
 from plugin.telling import refusal, results, run_scope
 from plugin.verdicts import UserError
 

@@ -7,9 +7,7 @@ from typing import Any
 
 from graphql import EnumTypeDefinitionNode, FieldNode, OperationDefinitionNode, parse
 
-from plugin.expr import Expression, Value, compile_expression, compile_value, expressions
-from plugin.filters import label
-from plugin.shapes import (
+from plugin.bundle import (
     Action,
     Bundle,
     Card,
@@ -23,6 +21,8 @@ from plugin.shapes import (
     StepSpec,
     SummaryRow,
 )
+from plugin.expr import Expression, Value, compile_expression, compile_value, expressions
+from plugin.filters import label
 from plugin.source import load
 
 Raw = Mapping[str, Any]

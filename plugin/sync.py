@@ -49,13 +49,14 @@ def deliver_orders(tools: Tools) -> int:
     sent = 0
     for owed in tools.crm.owed(tools.clock.now()):
         place = owed.row.place
+        store = tools.store(place.store)
         try:
-            tools.host.put_order(owed.row, owed.email)
+            tools.host.put_order(owed.row, owed.email, store.name if store else place.store)
         except OrderActionsError:
             delay = NOTE_DELAYS[min(owed.attempts, len(NOTE_DELAYS) - 1)]
             tools.crm.owe_later(place, owed.attempts + 1, tools.clock.now() + timedelta(seconds=delay))
             continue
-        tools.crm.paid(place, owed.row.updated_at)
+        tools.crm.paid(owed.row, tools.clock.now())
         sent += 1
     return sent
 

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from plugin.bundle import Action
 from plugin.codec import decode, encode
 from plugin.expr import ExprError, Scope, Value
+from plugin.filters import isolated
 from plugin.money import Money, total
 from plugin.operations import OPERATIONS
-from plugin.shapes import Action, OrderFacts, RefundSeen, Run, Step, StepState
+from plugin.shapes import OrderFacts, RefundSeen, Run, Step, StepState
 
 
 def told(run: Run, action: Action | None, state: str) -> dict[str, Any]:
@@ -48,11 +50,11 @@ def _of_step(step: Step) -> str:
 
 def note_text(run: Run, action: Action | None, state: str) -> str:
     """The line for the CRM's timeline, with the references that stand in Shopify."""
-    text = f"{run.agent_name}, {run.facts['name']}: {what_happened(run)}"
+    text = f"{isolated(run.agent_name)}, {run.facts['name']}: {isolated(what_happened(run))}"
     if state == "done" and action is not None:
         text = said(action.note, lambda: texts_scope(run, action), text)
     markers = " ".join(step.marker for step in run.steps if step.state is not StepState.FAILED)
-    return f"{' '.join(text.split())} {markers}".strip()
+    return isolated(f"{' '.join(text.split())} {markers}".strip())
 
 
 def refunds_of(run: Run) -> list[dict[str, Any]]:

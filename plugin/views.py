@@ -5,22 +5,11 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from plugin.bundle import Action, Field
 from plugin.expr import Scope
 from plugin.filters import LineOption, LineSelection, PaymentSelection, clock_time, label
 from plugin.money import Money, from_shopify
-from plugin.shapes import (
-    Action,
-    Customer,
-    Field,
-    FormState,
-    OrderRow,
-    Place,
-    Resolution,
-    Run,
-    Step,
-    StepState,
-    StoreInfo,
-)
+from plugin.shapes import Customer, FormState, OrderRow, Place, Resolution, Run, Step, StepState, StoreInfo
 
 PAGE = 20
 NOTHING_BACK = {"REFUNDED", "VOIDED"}

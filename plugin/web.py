@@ -22,11 +22,13 @@ from plugin.errors import (
     OrderActionsError,
     SignInAgain,
     TooBusy,
+    TooOften,
     TryLater,
     WaitForRun,
 )
 from plugin.flow import View
 from plugin.gate import MOST, RETRY_AFTER, Gate
+from plugin.guard import Guard
 from plugin.install import routes as install_routes
 from plugin.logs import tell
 from plugin.monitoring import Monitoring, bounded, count_requests
@@ -46,6 +48,7 @@ STATUS: Mapping[type[OrderActionsError], tuple[int, str]] = {
     WaitForRun: (409, "Somebody is working on this order"),
     ActInShopify: (409, "Work on this order in Shopify"),
     AskAnAdmin: (403, "Refunds are stopped"),
+    TooOften: (429, "Too many requests"),
     TooBusy: (503, "Try again in some seconds"),
     TryLater: (503, "Try again in a minute"),
     FixTheSetup: (503, "The connection to Shopify needs an administrator"),
@@ -59,10 +62,13 @@ def create_web(app: App) -> Flask:
     web.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
     gates = {name: Gate(name) for name in MOST}
     web.extensions["gates"] = gates
-    door = _Door(app, gates["submits"])
+    guard = Guard(app)
+    door = _Door(app, gates["submits"], guard)
     rules = [*door.routes(), *Monitoring(app).routes(), *connecting_routes(app), *install_routes(app)]
     for rule, method, view in rules:
-        web.add_url_rule(rule, f"{method} {rule}", bounded(rule, view, gates["requests"]), methods=[method])
+        name = f"{method} {rule}"
+        guarded = guard.before(name, bounded(rule, view, gates["requests"]))
+        web.add_url_rule(rule, name, guarded, methods=[method])
     count_requests(web)
     web.register_error_handler(Exception, door.failed)
     web.after_request(_harden)
@@ -80,8 +86,9 @@ def _harden(answer: Response) -> Response:
 class _Door:
     """Parses requests, calls the flow, renders what it gives."""
 
-    def __init__(self, app: App, submits: Gate) -> None:
+    def __init__(self, app: App, submits: Gate, guard: Guard) -> None:
         self._app = app
+        self._guard = guard
         self._tools = app.tools
         self._submits = submits
 
@@ -139,6 +146,7 @@ class _Door:
 
     def session(self) -> Response:
         identity = self._tools.host.identify(_bearer())
+        self._guard.count(identity.agent_id)
         token, start = flow.sign_in(self._tools, self._app.tokens, identity)
         return _json({"session": token, "expires_in": SESSION_SECONDS, "start_url": start})
 
@@ -198,7 +206,9 @@ class _Door:
         return step(self._tools, self._app.tokens, session, _place(store, order), name, raw, token)
 
     def _session(self) -> Session:
-        return flow.session_of(self._tools, self._app.tokens.open_session(_bearer()))
+        claims = self._app.tokens.open_session(_bearer())
+        self._guard.count(claims.agent_id)
+        return flow.session_of(self._tools, claims)
 
     def _show(self, view: View) -> Response:
         return Response(self._app.cards.render(view.card, view.context), view.status, mimetype="text/html")
@@ -229,8 +239,8 @@ class _Door:
         else:
             context = views.message(title, text)
             answer = Response(self._app.cards.render("message", context), status, mimetype="text/html")
-        if isinstance(error, TooBusy):
-            answer.headers["Retry-After"] = str(RETRY_AFTER)
+        if isinstance(error, TooBusy | TooOften):
+            answer.headers["Retry-After"] = str(RETRY_AFTER if isinstance(error, TooBusy) else error.seconds)
         return answer
 
 

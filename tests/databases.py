@@ -24,6 +24,7 @@ class Postgres:
     """A running server; each call makes a database and gives its URL."""
 
     folder: Path
+    programs: Path  # pg_dump and the others
     _url: Callable[[str], str]
     _admin: Engine
     restart: Callable[[], None]  # at once, as after a crash: who is connected loses what is not committed
@@ -70,7 +71,7 @@ def postgres_server() -> Iterator[Postgres]:
         pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user, timeout=30)
 
     try:
-        yield Postgres(folder, lambda name: str(server.get_uri(database=name)), admin, restart)
+        yield Postgres(folder, Path(server.bin_path), lambda name: str(server.get_uri(database=name)), admin, restart)
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

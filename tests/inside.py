@@ -12,6 +12,7 @@ from graphql import GraphQLSchema
 
 from plugin import flow
 from plugin.app import App, Config, plug
+from plugin.bundle import Limit
 from plugin.documents import facts
 from plugin.drafts import Draft, draft, judge
 from plugin.errors import FixTheForm
@@ -23,7 +24,7 @@ from plugin.sandbox.store.amounts import Bag
 from plugin.sandbox.store.orders import Order, Payment
 from plugin.sandbox.store.seeds import PLACES
 from plugin.sandbox.store.state import Settings, Store, gid
-from plugin.shapes import Agent, Customer, Limit, OrderFacts, Place, Plan, Session, StoreInfo
+from plugin.shapes import Agent, Customer, OrderFacts, Place, Plan, Session, StoreInfo
 from plugin.store_setup import connect_token
 from plugin.tokens import new_run_id
 from tests.shared import ROOT

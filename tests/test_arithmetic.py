@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, assume, given, note, settings
 from hypothesis import strategies as st
 
 from plugin import flow
+from plugin.bundle import Limit
 from plugin.drafts import Draft
 from plugin.errors import FixTheForm
 from plugin.money import Money, decimals
@@ -20,7 +21,7 @@ from plugin.sandbox.store.amounts import Currencies, digits
 from plugin.sandbox.store.making import Plan as Made
 from plugin.sandbox.store.orders import Order
 from plugin.sandbox.store.suggestions import Ask, Wish, suggest
-from plugin.shapes import Limit, Plan, StepState
+from plugin.shapes import Plan, StepState
 from tests.inside import back, inside, received, shown
 from tests.orders_made import CURRENCIES, amount, minor, plans, written
 from tests.world import CANCEL, REFUND, mistakes, outcome

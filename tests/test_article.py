@@ -9,10 +9,11 @@ import pytest
 import requests
 
 from plugin import flow
+from plugin.bundle import Limit
 from plugin.errors import LookAgain, NotAllowed, NothingHere, WaitForRun
 from plugin.ports import Runs
 from plugin.runtime import carry_out
-from plugin.shapes import Customer, Limit, Run
+from plugin.shapes import Customer, Run
 from tests.shared import folder
 from tests.world import (
     BASE,
@@ -93,6 +94,13 @@ def test_an_agent_without_a_mapped_role_group_sees_nothing(shop: World) -> None:
     shop.group = "Nobody"
     with pytest.raises(NotAllowed, match="None of your role groups"):
         shop.order(1001)
+
+
+def test_marks_that_turn_text_around_are_not_shown(shop: World) -> None:
+    view = shop.order(1030)
+    assert "\u202egnp.exe" in view.context["order"]["note"]
+    html = shop.app.cards.render(view.card, view.context)
+    assert ("gnp.exe" in html, "\u202e" in html) == (True, False)
 
 
 # ---------------------------------------------------------------- Refund

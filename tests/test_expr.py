@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from plugin.expr import ExprError, Scope, compile_expression, compile_value, split_template
+from plugin.filters import isolated
 from plugin.money import Money
 
 ORDER = {"name": "#1001", "net": Money("USD", Decimal("5")), "items": [{"id": "a"}], "note": "{{ 7*7 }} ${{ agent }}"}
@@ -82,3 +83,22 @@ def test_an_unclosed_placeholder_is_refused() -> None:
 def test_a_let_is_worked_out_where_it_is_used() -> None:
     scope = Scope({"order": ORDER}, {"paid": compile_expression("order.net > 0")})
     assert compile_expression("paid and not paid").evaluate(scope) is False
+
+
+@pytest.mark.parametrize(
+    ("outside", "shown"),
+    [
+        ("Enamel mug", "Enamel mug"),
+        ("Café 12 €", "Café 12 €"),
+        ("mug \u202e00.52$", "mug 00.52$"),
+        ("\u200fmug\u061c \u2067x", "mug x"),
+        ("mug\u2069", "mug"),
+        ("כובע", "\u2068כובע\u2069"),
+        ("כובע\u2069 5", "\u2068כובע 5\u2069"),
+        ("\u2068כובע\u2069 5", "\u2068\u2068כובע\u2069 5\u2069"),
+    ],
+)
+def test_text_from_outside_cannot_turn_the_words_around_it(outside: str, shown: str) -> None:
+    assert isolated(outside) == shown
+    order = Scope({"order": {"name": outside}}, {})
+    assert compile_value("2 × ${{ order.name }} for $5.00")(order) == f"2 × {shown} for $5.00"

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from plugin import forms
+from plugin.bundle import Action, Limit
 from plugin.expr import Scope
 from plugin.money import Money
-from plugin.shapes import Action, Agent, FormState, Limit
+from plugin.shapes import Agent, FormState
 from plugin.spec import load_bundle
 from tests.shared import ROOT
 

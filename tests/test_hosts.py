@@ -4,7 +4,7 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -440,9 +440,9 @@ def row(updated: str = "2026-01-02T00:00:00Z", name: str = "#1001") -> OrderRow:
 
 
 def test_an_order_becomes_one_object_and_an_older_state_never_wins(org: Org1) -> None:
-    org.host.put_order(row("2026-01-03T00:00:00Z"), "ADA@example.com")
-    org.host.put_order(row("2026-01-02T00:00:00Z", "#old"), "ada@example.com")
-    org.host.put_order(row(), "nobody@example.com")
+    org.host.put_order(row("2026-01-03T00:00:00Z"), "ADA@example.com", "Sandbox store")
+    org.host.put_order(row("2026-01-02T00:00:00Z", "#old"), "ada@example.com", "Sandbox store")
+    org.host.put_order(row(), "nobody@example.com", "Sandbox store")
     assert list(org.state.kobjects) == ["1001"]
     one = org.state.kobjects["1001"]
     assert (one["customer"], one["title"], one["custom"]["orderUpdatedAt"]) == (
@@ -450,24 +450,65 @@ def test_an_order_becomes_one_object_and_an_older_state_never_wins(org: Org1) ->
     )  # fmt: skip
 
 
+def test_what_the_snapshot_holds_is_written_as_long_as_it_shows_the_order_as_it_stands(org: Org1) -> None:
+    seen = {
+        "updatedAt": "2026-01-02T00:00:00+00:00", "note": "n" * 2000, "tags": ["gift", "vip"], "shippingAddress": None,
+        "lineItems_12345678": {"nodes": [{"sku": "MUG"}, {"sku": None}, {"sku": "TS-M"}]},
+        "transactions_12345678": [
+            {"kind": "SALE", "status": "SUCCESS", "formattedGateway": "Visa", "accountNumber": "•••• 4242"},
+            {"kind": "SALE", "status": "FAILURE", "formattedGateway": "Amex", "accountNumber": None},
+            {"kind": "REFUND", "status": "SUCCESS", "formattedGateway": "Visa", "accountNumber": "•••• 4242"},
+        ],
+    }  # fmt: skip
+    org.host.put_order(replace(row(), snapshot=seen), "ada@example.com", "Sandbox store")
+    details = {
+        "specialInstructionsStr": "n" * 1024, "orderTagsStr": "gift, vip", "shippingCityStr": "",
+        "shippingCountryStr": "", "skusTxt": "MUG, TS-M", "paymentSummaryStr": "Visa •••• 4242",
+    }  # fmt: skip
+    custom = org.state.kobjects["1001"]["custom"]
+    assert {name: custom[name] for name in (*details, "shopNameStr")} == {**details, "shopNameStr": "Sandbox store"}
+    stale = {**seen, "tags": ["old"]}
+    org.host.put_order(replace(row("2026-01-03T00:00:00Z"), snapshot=stale), "ada@example.com", "Sandbox store")
+    assert org.state.kobjects["1001"]["custom"]["orderTagsStr"] == "gift, vip"
+
+
 def test_a_lost_race_reads_again(org: Org1) -> None:
-    org.host.put_order(row(), "ada@example.com")
+    org.host.put_order(row(), "ada@example.com", "Sandbox store")
     org.state.conflicts = 2
-    org.host.put_order(row("2026-01-04T00:00:00Z"), "ada@example.com")
+    org.host.put_order(row("2026-01-04T00:00:00Z"), "ada@example.com", "Sandbox store")
     assert org.state.kobjects["1001"]["custom"]["orderUpdatedAt"] == "2026-01-04T00:00:00Z"
     org.state.conflicts = 9
     with pytest.raises(TryLater):
-        org.host.put_order(row("2026-01-05T00:00:00Z"), "ada@example.com")
+        org.host.put_order(row("2026-01-05T00:00:00Z"), "ada@example.com", "Sandbox store")
 
 
 @pytest.mark.parametrize("conversation", [None, "t-gone"])
 def test_without_a_conversation_the_order_takes_the_note_once(org: Org1, conversation: str | None) -> None:
     note = Note(**{**NOTE.__dict__, "conversation": conversation})
     org.host.post_note(note)
-    org.host.put_order(row(), "ada@example.com")
+    org.host.put_order(row(), "ada@example.com", "Sandbox store")
     org.host.post_note(note)
     assert org.state.kobjects["1001"]["custom"]["actionsTxt"] == "Refunded $5.00. [ref ABCDEF] (run-1)"
     assert org.state.kobjects["1001"]["title"] == "Order #1001 (12.00 USD)"
+
+
+def test_a_note_whose_answer_was_lost_is_found_again_however_long_the_conversation(org: Org1) -> None:
+    org.state.page_size = 2
+    org.state.notes += [{"conversation": "t-ada", "externalId": f"older-{one}", "body": ""} for one in range(5)]
+    org.state.faults[:] = ["lost"]
+    with pytest.raises(TryLater, match="HTTP 502"):
+        org.host.post_note(NOTE)
+    org.host.post_note(NOTE)
+    assert [one["externalId"] for one in org.state.notes[5:]] == ["run-1"]
+
+
+@pytest.mark.parametrize("answer", [{}, {"data": [{}]}, {"data": [], "links": {"next": "https://evil.test/v1"}}])
+def test_while_the_notes_of_a_conversation_cannot_be_read_to_the_end_none_is_written(
+    org: Org1, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    monkeypatch.setattr(org.host.client, "call", lambda method, *_: answer if method == "GET" else pytest.fail(method))
+    with pytest.raises(TryLater, match="none is written"):
+        org.host.post_note(NOTE)
 
 
 def test_a_note_is_written_in_the_agents_name_or_says_it(org: Org1) -> None:

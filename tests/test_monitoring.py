@@ -21,8 +21,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
 from plugin import metrics
+from plugin.errors import FixTheSetup
 from plugin.gate import MOST, Gate
-from plugin.monitoring import bounded
+from plugin.monitoring import bounded, watched
 from plugin.web import create_web
 from tests.shared import ROOT
 from tests.test_runs_command import variables  # noqa: F401 - a fixture
@@ -196,6 +197,27 @@ def test_the_gate_lets_in_as_many_as_it_holds_and_frees_a_place_after_an_error()
 
 
 # ---------------------------------------------------------------- several processes
+
+
+def test_a_worker_shows_what_it_counted_at_an_address_of_its_own(shop: World) -> None:
+    app = replace(shop.app, config=replace(shop.app.config, metrics_token=KEY))
+    with watched(app, "127.0.0.1:0") as port:
+        url = f"http://127.0.0.1:{port}"
+
+        def seen() -> dict[str, float]:
+            return figures(requests.get(f"{url}/metrics", headers=BEARER, timeout=10).text)
+
+        before = seen()
+        shop.act(1001, REFUND, lines=["1", "0"])
+        assert grown(before, seen())['sends_total{verdict="done"}'] == 1
+        shut = [requests.get(f"{url}{one}", timeout=10).status_code for one in ("/readyz", "/metrics", "/card")]
+        assert shut == [200, 401, 404]
+
+
+def test_a_worker_told_to_listen_where_nothing_can_says_so(shop: World) -> None:
+    for bind in ("8101", "127.0.0.1:nine", "203.0.113.1:8101"):
+        with pytest.raises(FixTheSetup, match="Nothing can listen at"), watched(shop.app, bind):
+            raise AssertionError("it listens")
 
 
 @contextmanager

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from plugin.bundle import Limit
 from plugin.errors import NotAllowed
 from plugin.money import Money
 from plugin.permissions import check_limit, permission_set, require
-from plugin.shapes import Agent, Limit, Plan, PlannedStep
+from plugin.shapes import Agent, Plan, PlannedStep
 from plugin.spec import load_bundle
 
 BUNDLE = load_bundle(Path(__file__).parent.parent)

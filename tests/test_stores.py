@@ -377,7 +377,9 @@ class TestCrm:
         crm.owe(PLACE, "ada@example.com", NOW)
         crm.owe(PLACE, "else@example.com", NOW)
         assert [(one.row.name, one.email) for one in crm.owed(NOW)] == [("#1001", "ada@example.com")]
-        crm.paid(PLACE, "2026-01-02T00:00:00Z")
+        assert crm.owed(NOW) == [], "another worker has it"
+        assert len(crm.owed(NOW + timedelta(seconds=120))) == 1, "unless that one died"
+        crm.paid(orders.order(PLACE), NOW)
         assert crm.owed(NOW) == []
         orders.put_header(PLACE, "ada@example.com", {**header, "updatedAt": "2026-01-03T00:00:00Z"}, webhook=None)
         assert len(crm.owed(NOW)) == 1
@@ -385,3 +387,18 @@ class TestCrm:
         assert (len(crm.owed(NOW)), len(crm.owed(NOW + timedelta(seconds=6)))) == (0, 1)
         with engine.connect() as tx:
             assert b"example.com" not in tx.execute(select(crm_orders.c.email)).scalar_one()
+
+    def test_an_order_told_by_its_header_is_owed_again_once_its_details_are_known(
+        self, crm: SqlCrm, orders: SqlOrders
+    ) -> None:
+        header = {"name": "#1001", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-02T00:00:00Z"}
+        orders.put_header(PLACE, "ada@example.com", header, webhook=None)
+        crm.owe(PLACE, "ada@example.com", NOW)
+        crm.paid(crm.owed(NOW)[0].row, NOW)
+        orders.put_snapshot(PLACE, {"updatedAt": "2026-01-02T00:00:00+00:00"}, NOW)
+        crm.owe_details(PLACE)
+        crm.paid(crm.owed(NOW)[0].row, NOW)
+        crm.owe_details(PLACE)
+        assert crm.owed(NOW) == [], "nothing new was seen"
+        orders.put_header(PLACE, "ada@example.com", {**header, "updatedAt": "2026-01-02T00:00:01Z"}, webhook=None)
+        assert crm.owed(NOW)[0].row.current is None, "what was seen is older than the order"

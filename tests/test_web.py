@@ -70,30 +70,6 @@ def test_an_agent_without_a_mapped_role_group_gets_no_session(client: FlaskClien
     assert answer.status_code == 403
 
 
-ROUTES = [
-    ("GET", "/orders"), ("POST", "/orders/refresh"), ("GET", ORDER), ("POST", f"{ORDER}/refresh"),
-    ("GET", f"{ORDER}/actions/{REFUND}"), ("POST", f"{ORDER}/actions/{REFUND}"),
-    ("POST", f"{ORDER}/actions/{REFUND}/preview"), ("GET", f"{ORDER}/runs/1"),
-    ("GET", "/reviews"), ("GET", f"{ORDER}/runs/1/review"), ("POST", f"{ORDER}/runs/1/review"),
-    ("POST", f"{ORDER}/runs/1/review/preview"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_no_route_answers_without_a_session(client: FlaskClient, method: str, path: str) -> None:
-    assert client.open(path, method=method).status_code == 401
-    assert client.open(path, method=method, headers={"Authorization": f"Bearer {token()}"}).status_code == 401
-
-
-@pytest.mark.parametrize(("method", "path"), [one for one in ROUTES if ORDER in one[1]])
-def test_another_customers_order_is_not_found(client: FlaskClient, shop: World, method: str, path: str) -> None:
-    shop.order(1001)
-    answer = client.open(path, method=method, headers=signed_in(client, customer=BILAL))
-    assert answer.status_code in (404, 409)
-    assert "Fairweather" not in answer.text
-    assert shop.ledger(1001)["refunds"] == []
-
-
 def test_the_session_of_a_timeline_entry_starts_at_its_order(client: FlaskClient) -> None:
     order = {"store": DOMAIN, "id": str(BASE + 1001)}
     answer = client.post("/session", headers={"Authorization": f"Bearer {token(order=order)}"})

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -13,13 +13,15 @@ import requests
 
 from plugin import flow
 from plugin.app import App, Config, config_from, load, plug
+from plugin.bundle import Bundle, Limit
 from plugin.flow import View
 from plugin.money import Money
 from plugin.permissions import permission_set
 from plugin.ports import Tools
+from plugin.rates import RATES
 from plugin.sandbox import store as sandbox
 from plugin.sandbox.store import ledger
-from plugin.shapes import Agent, Bundle, Customer, Limit, Place, Session
+from plugin.shapes import Agent, Customer, Place, Session
 from plugin.store_setup import connect_token
 from tests.shared import ROOT
 
@@ -195,6 +197,11 @@ def with_settings(world: World, **settings: Any) -> None:
     world.tools.commerce._access._known = None  # type: ignore[attr-defined]
 
 
+def unhurried(app: App) -> App:
+    """The same application, which may be asked as often as a test likes."""
+    return replace(app, rates=replace(app.rates, most=dict.fromkeys(RATES, 0)))
+
+
 @lru_cache
 def _bundle() -> Bundle:
     return load(ROOT)[0]
@@ -211,6 +218,7 @@ def variables(database: str, store_url: str = "http://127.0.0.1:9999") -> dict[s
         "ORDER_ACTIONS_HOST_SECRET": SECRET,
         "ORDER_ACTIONS_HOST_ISSUER": "desk",
         "ORDER_ACTIONS_HOST_ORIGINS": "http://desk.test",
+        "ORDER_ACTIONS_RATES": "agent=9999999,store=9999999,address=9999999",  # a proof asks more often than people
     }
 
 

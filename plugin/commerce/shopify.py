@@ -80,6 +80,10 @@ class Shopify:
         with bare_session() as fresh:
             return self._post(one, body, fresh)
 
+    def ask(self, store: str, document: str) -> Reply:
+        body = json.dumps({"query": document}).encode()
+        return self._post(self._access.connection(store), body, self._session)
+
     def _post(self, one: Connection, body: bytes, session: requests.Session) -> Reply:
         began, call = time.monotonic(), "read" if session is self._session else "send"
         try:
@@ -104,7 +108,7 @@ class Shopify:
         served = answer.headers.get("X-Shopify-API-Version", self._version)
         if answer.status_code == 200 and served != self._version:
             return Reply(None, content, "cut", f"Shopify served version {served}, not {self._version}")
-        return Reply(answer.status_code, content, None, "")
+        return Reply(answer.status_code, content, None, "", answer.headers.get("Date"))
 
 
 def _never_left(error: requests.RequestException) -> bool:

@@ -1,7 +1,7 @@
 """Any CRM that hands the card a token it signed, and takes notes over HTTP."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 
 from plugin.errors import FixTheSetup, SignInAgain, TryLater
+from plugin.oversight import Health
 from plugin.ports import Clock, Crm
 from plugin.shapes import Customer, Identity, Note, OrderRow
 from plugin.wire import FAULTS, ask, is_safe_address, parsed
@@ -127,8 +128,25 @@ class TokenHost:
         if answer.status_code not in (200, 201, 409):
             raise TryLater(f"The CRM answered HTTP {answer.status_code}.")
 
-    def put_order(self, row: OrderRow, email: str) -> None:
+    def put_order(self, row: OrderRow, email: str, store_name: str) -> None:
         """This CRM keeps no orders of ours."""
+
+    def health(self) -> Health:
+        """Its keys must be readable; where notes go, any answer will do: no note is posted to try."""
+        if self.keys is not None:
+            return _asked(self.keys.url, "The CRM's keys cannot be read", lambda status: status == 200)
+        if self.notes_url is not None:
+            return _asked(self.notes_url, "The CRM does not take notes", lambda status: status < 500)
+        return Health(None, None)
+
+
+def _asked(url: str, wrong: str, good: Callable[[int], bool]) -> Health:
+    try:
+        answer, _ = ask("GET", url, read=10.0)
+    except FAULTS as error:
+        return Health(f"{wrong}: no answer ({type(error).__name__}).", None)
+    problem = None if good(answer.status_code) else f"{wrong}: HTTP {answer.status_code}."
+    return Health(problem, answer.headers.get("Date"))
 
 
 def _identity(claims: Mapping[str, Any]) -> Identity:

@@ -1,21 +1,24 @@
 """What we keep for a CRM: who is connected, what was accepted once, and which orders its timeline lacks."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Engine, and_, delete, insert, or_, select, update
+from sqlalchemy import Engine, and_, delete, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from plugin.ports import CrmGrant, Owed
 from plugin.secrets import Keys
-from plugin.shapes import Place
+from plugin.shapes import OrderRow, Place
 from plugin.stores.database import aware, reads
 from plugin.stores.orders import SqlOrders
 from plugin.stores.tables import crm_grants, crm_orders, crm_probes, orders, used_once
 
-BATCH = 50
+ORDERS_AT_ONCE = 5
+ORDER_LEASE = timedelta(seconds=120)  # longer than the CRM may take for so many
+WITH_DETAILS = "+"  # behind the moment that was told: greater than it, and less than any later one
+_KEY = (crm_orders.c.store, crm_orders.c.order_id)
 
 
 class SqlCrm:
@@ -92,18 +95,33 @@ class SqlCrm:
     def owed(self, now: datetime) -> Sequence[Owed]:
         same = and_(orders.c.store == crm_orders.c.store, orders.c.order_id == crm_orders.c.order_id)
         newer = and_(orders.c.header.is_not(None), orders.c.updated_at > crm_orders.c.told)
-        query = select(crm_orders).join(orders, same).where(newer, crm_orders.c.next_at <= now)
-        with self._reads.connect() as tx:
-            due = tx.execute(query.order_by(crm_orders.c.next_at).limit(BATCH)).all()
+        due = select(*_KEY).join(orders, same).where(newer, crm_orders.c.next_at <= now)
+        first = due.order_by(crm_orders.c.next_at).limit(ORDERS_AT_ONCE)
+        take = (
+            update(crm_orders)
+            .where(
+                tuple_(*_KEY).in_(first.with_for_update(of=crm_orders, skip_locked=True)), crm_orders.c.next_at <= now
+            )
+            .values(next_at=now + ORDER_LEASE)
+            .returning(*_KEY, crm_orders.c.email, crm_orders.c.attempts)
+        )
+        with self._engine.begin() as tx:
+            taken = tx.execute(take).all()
         found = []
-        for one in due:
+        for one in taken:
             row = self._orders.order(Place(one.store, one.order_id))
             if row is not None:
                 found.append(Owed(row, self._box.decrypt(one.email).decode(), one.attempts))
         return found
 
-    def paid(self, place: Place, updated_at: str) -> None:
-        self._owing(place, told=updated_at, attempts=0)
+    def paid(self, row: OrderRow, now: datetime) -> None:
+        told = row.updated_at + (WITH_DETAILS if row.current else "")
+        self._owing(row.place, told=told, attempts=0, next_at=now)
+
+    def owe_details(self, place: Place) -> None:
+        header_only = crm_orders.c.told.not_like(f"%{WITH_DETAILS}")
+        with self._engine.begin() as tx:
+            tx.execute(update(crm_orders).where(_at(place), header_only).values(told=""))
 
     def owe_later(self, place: Place, attempts: int, at: datetime) -> None:
         self._owing(place, attempts=attempts, next_at=at)

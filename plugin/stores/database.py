@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from plugin.errors import FixTheSetup
+from plugin.stores.backup import at_home
 from plugin.stores.migrations import HEAD, newer
 from plugin.stores.rules import hash_of
 
@@ -23,14 +24,18 @@ def open_database(url: str) -> Engine:
     """An engine on a database with the tables of this version.
 
     SQLite is one program's own file, so its tables are made here. Those of PostgreSQL are changed by a command,
-    once for all who use them. Raises FixTheSetup for a database that is behind, ahead, or of another kind.
+    once for all who use them. Raises FixTheSetup for a database that is behind, ahead, of another kind, or a copy.
     """
     engine = connect(url)
-    if engine.dialect.name == "sqlite":
-        migrate(engine)
-    elif (found := version(engine)) != HEAD:
+    try:
+        if engine.dialect.name == "sqlite":
+            migrate(engine)
+        elif (found := version(engine)) != HEAD:
+            raise _behind(found)
+        at_home(engine)
+    except FixTheSetup:
         engine.dispose()
-        raise _behind(found)
+        raise
     return engine
 
 

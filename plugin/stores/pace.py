@@ -43,7 +43,8 @@ def _hold(tx: Connection, store: str) -> None:
 
 def _standing(tx: Connection, new: NewRun) -> AskAnAdmin | None:
     mine = or_(alarms.c.agent_id.is_(None), alarms.c.agent_id == new.agent_id)
-    query = select(alarms).where(_of_pace(new.place.store), mine, alarms.c.lifted_at.is_(None))
+    stops = or_(_of_pace(new.place.store), alarms.c.kind == AlarmKind.RESTORED)
+    query = select(alarms).where(stops, mine, alarms.c.lifted_at.is_(None))
     row = tx.execute(query.order_by(alarms.c.id)).first()
     return None if row is None else _stop(row.id, row.agent_id, row.text, raised=False)
 

@@ -56,7 +56,7 @@ RULES = (
     Rule("runs", "update", "old.is_open and new.texts <> old.texts", "the texts of an open run never change"),
     Rule("runs", "update",
          "not old.is_open and (new.is_open or new.closed_at is null or new.closed_at <> old.closed_at"
-         " or new.outcome is null or new.outcome <> old.outcome)",
+         " or new.outcome is null or new.outcome <> old.outcome or new.ended is null or new.ended <> old.ended)",
          "a closed run stays as it was closed"),
     Rule("runs", "update", "new.lease_epoch < old.lease_epoch", "an epoch never returns"),
     # the reason may be sealed anew when the secret of the installation changes

@@ -115,24 +115,8 @@ class SqlRuns:
     def _run(self, tx: Connection, row: Row[Any]) -> Run:
         own = tx.execute(select(steps).where(steps.c.run_id == row.id).order_by(steps.c.position)).all()
         decided = tx.execute(select(resolutions).where(resolutions.c.run_id == row.id).order_by(resolutions.c.at)).all()
-        return Run(
-            id=row.id,
-            place=Place(row.store, row.order_id),
-            action_id=row.action_id,
-            agent_id=row.agent_id,
-            agent_name=row.agent_name,
-            customer_id=row.customer_id,
-            conversation=row.conversation,
-            door=row.door,
-            digest=row.digest,
-            open=row.is_open,
-            created_at=aware(row.created_at),
-            facts=json.loads(row.facts),
-            texts=json.loads(self._box.decrypt(row.texts)),
-            outcome=json.loads(row.outcome) if row.outcome else None,
-            steps=tuple(_step(one) for one in own),
-            resolutions=tuple(self._resolution(one) for one in decided),
-        )
+        texts = json.loads(self._box.decrypt(row.texts))
+        return run_of(row, texts, own, tuple(self._resolution(one) for one in decided))
 
     def _resolution(self, row: Row[Any]) -> Resolution:
         reason = self._box.decrypt(row.reason).decode()
@@ -230,12 +214,20 @@ class SqlRuns:
     def close(self, run_id: str, epoch: int, outcome: Mapping[str, Any], note: Note | None, now: datetime) -> None:
         with self._engine.begin() as tx:
             self._hold(tx, run_id, epoch)
-            never = and_(steps.c.run_id == run_id, steps.c.state == StepState.INTENT)
+            # a later step waits in review only in a database that was restored (stores/backup.py)
+            never = and_(steps.c.run_id == run_id, steps.c.state.in_((StepState.INTENT, StepState.REVIEW)))
             tx.execute(update(steps).where(never).values(state=StepState.FAILED, error="never sent"))
             tx.execute(
                 update(runs)
                 .where(runs.c.id == run_id)
-                .values(is_open=False, closed_at=now, outcome=json.dumps(outcome), lease_owner=None, lease_until=None)
+                .values(
+                    is_open=False,
+                    closed_at=now,
+                    outcome=json.dumps(outcome),
+                    ended=outcome["state"],
+                    lease_owner=None,
+                    lease_until=None,
+                )  # fmt: skip
             )
             if note is not None:
                 sealed = self._box.encrypt(json.dumps(asdict(note)).encode())
@@ -310,6 +302,30 @@ class SqlRuns:
             tx.execute(update(outbox).where(waiting).values(**values))
             reached(Point.NOTE_WRITTEN)
         reached(Point.NOTE_COMMITTED)
+
+
+def run_of(
+    row: Row[Any], texts: Mapping[str, Any], own: Sequence[Row[Any]], decided: tuple[Resolution, ...]
+) -> Run:  # fmt: skip
+    """A run from its row and the rows of its steps."""
+    return Run(
+        id=row.id,
+        place=Place(row.store, row.order_id),
+        action_id=row.action_id,
+        agent_id=row.agent_id,
+        agent_name=row.agent_name,
+        customer_id=row.customer_id,
+        conversation=row.conversation,
+        door=row.door,
+        digest=row.digest,
+        open=row.is_open,
+        created_at=aware(row.created_at),
+        facts=json.loads(row.facts),
+        texts=texts,
+        outcome=json.loads(row.outcome) if row.outcome else None,
+        steps=tuple(_step(one) for one in own),
+        resolutions=decided,
+    )
 
 
 def _of(place: Place) -> Any:

@@ -43,6 +43,7 @@ runs = Table(
     Column("facts", Text, nullable=False),
     Column("texts", LargeBinary, nullable=False),
     Column("outcome", Text),
+    Column("ended", Text),
     Column("lease_owner", Text),
     Column("lease_epoch", Integer, nullable=False, server_default="0"),
     Column("lease_until", DateTime(timezone=True)),
@@ -60,6 +61,10 @@ Index(
 Index("runs_of_order", runs.c.store, runs.c.order_id)
 Index("runs_to_look_at", runs.c.look_at, sqlite_where=text("is_open"), postgresql_where=text("is_open"))
 Index("runs_of_store", runs.c.store, runs.c.created_at)
+# What an admin asks for, newest first, among a million.
+Index("runs_newest", runs.c.created_at, runs.c.id)
+Index("runs_of_agent", runs.c.agent_id, runs.c.created_at)
+Index("runs_ended", runs.c.ended, runs.c.created_at)
 
 steps = Table(
     "steps",
@@ -144,6 +149,7 @@ webhooks_seen = Table(
     Column("webhook_id", Text, primary_key=True),
     Column("received_at", DateTime(timezone=True), nullable=False),
 )
+Index("webhooks_of_store", webhooks_seen.c.store, webhooks_seen.c.received_at)
 
 alarms = Table(
     "alarms",
@@ -162,6 +168,9 @@ alarms = Table(
     UniqueConstraint("kind", "run_id", "position", name="one_alarm_of_a_step"),
 )
 Index("alarms_of_store", alarms.c.store, alarms.c.kind)
+
+# One row: where this database lives. One that was copied or restored finds itself elsewhere (stores/backup.py).
+home = Table("home", metadata, Column("id", Integer, primary_key=True), Column("here", Text, nullable=False))
 
 # One row a store: whoever writes a run that moves money holds it, so that payments are counted one after another.
 gates = Table("gates", metadata, Column("store", Text, primary_key=True))
@@ -196,6 +205,15 @@ crm_orders = Table(
     Column("told", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("next_at", DateTime(timezone=True), nullable=False),
+)
+
+# Requests of one minute that any process has taken; `who` is a keyed hash of an agent, a store or an address.
+request_counts = Table(
+    "request_counts",
+    metadata,
+    Column("who", Text, primary_key=True),
+    Column("minute", Integer, nullable=False, index=True),
+    Column("taken", Integer, nullable=False),
 )
 
 crm_probes = Table(

@@ -1,19 +1,43 @@
-"""Alarms, and the figures an operator watches, on SQLAlchemy Core."""
+"""Alarms, and what an operator watches of the runs, on SQLAlchemy Core."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Engine, Row, and_, func, insert, inspect, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    inspect,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from plugin.metrics import Figures
+from plugin.money import Money
+from plugin.oversight import Mark, Paid, Queue, Wanted
 from plugin.points import Point, reached
 from plugin.ports import Alarm, AlarmKind, Doubt
-from plugin.shapes import StepState
+from plugin.shapes import Run, StepState
 from plugin.stores.database import aware, reads
-from plugin.stores.tables import alarms, metadata, outbox, runs, steps
+from plugin.stores.runs import NEWEST, run_of
+from plugin.stores.tables import alarms, crm_orders, metadata, outbox, resolutions, runs, steps, webhooks_seen
 
 DOUBTFUL = (StepState.UNKNOWN, StepState.REVIEW)
+TAKEN = resolutions.c.how.not_in(("again", "not-done"))  # a person took what Shopify shows: its amount may differ
+OVERDUE = timedelta(minutes=2)  # a worker looks far more often
 
 
 class SqlWatch:
@@ -92,6 +116,78 @@ class SqlWatch:
             "active_alarms": {(kind,): raised.get(kind, 0) for kind in AlarmKind},
         }
 
+    # ------------------------------------------------------------ what an admin asks
+
+    def page(self, wanted: Wanted, before: Mark | None, count: int) -> Sequence[Run]:
+        conditions = [_wanted(wanted)]
+        if before is not None:
+            conditions.append(tuple_(runs.c.created_at, runs.c.id) < tuple_(before.at, before.run_id))
+        query = select(runs).where(*conditions).order_by(NEWEST, runs.c.id.desc()).limit(count)
+        with self._reads.connect() as tx:
+            return _runs(tx, tx.execute(query).all())
+
+    def paid(self, wanted: Wanted) -> Sequence[Paid]:
+        day = func.date(runs.c.created_at if self._sqlite else func.timezone("UTC", runs.c.created_at))
+        digits = func.length(steps.c.amount) - func.length(func.rtrim(steps.c.amount, "0123456789"))
+        scale = case((steps.c.amount.like("%.%"), digits), else_=0)
+        minor = func.sum(cast(func.replace(steps.c.amount, ".", ""), BigInteger))  # exact on both engines
+        by = (day, runs.c.agent_id, steps.c.currency, scale)
+        taken = select(resolutions.c.run_id).where(TAKEN)
+        query = (
+            select(*by, func.max(runs.c.agent_name), minor, func.count())
+            .join(steps, steps.c.run_id == runs.c.id)
+            .where(_wanted(wanted), _PAYS, runs.c.id.not_in(taken))
+            .group_by(*by)
+            .order_by(*by)
+        )
+        with self._reads.connect() as tx:
+            rows = tx.execute(query).all()
+        return [
+            Paid(str(row[0]), row[1], row[4], Money(row[2], Decimal(int(row[5])).scaleb(-row[3])), row[6])
+            for row in rows
+        ]
+
+    def taken(self, wanted: Wanted) -> Sequence[Run]:
+        query = select(runs).where(_wanted(wanted), runs.c.id.in_(select(resolutions.c.run_id).where(TAKEN)))
+        with self._reads.connect() as tx:
+            return _runs(tx, tx.execute(query).all())
+
+    def queue(self, now: datetime) -> Queue:
+        closed = select(func.count(), func.min(runs.c.closed_at)).join(outbox, outbox.c.run_id == runs.c.id)
+        free = or_(runs.c.lease_until.is_(None), runs.c.lease_until < now)
+        due = select(func.count(), func.min(runs.c.look_at)).where(runs.c.is_open, free, runs.c.look_at < now - OVERDUE)
+        late = select(func.count()).select_from(crm_orders).where(crm_orders.c.attempts > 0)
+        with self._reads.connect() as tx:
+            notes, since = tx.execute(closed.where(outbox.c.state == "waiting")).one()
+            overdue, look_at = tx.execute(due).one()
+            orders_late = tx.execute(late).scalar_one()
+        return Queue(
+            notes,
+            now - aware(since) if since else None,
+            orders_late,
+            overdue,
+            now - aware(look_at) if look_at else None,
+        )
+
+    def heard(self, stores: Sequence[str]) -> Mapping[str, datetime]:
+        last = {
+            one: select(func.max(webhooks_seen.c.received_at)).where(webhooks_seen.c.store == one) for one in stores
+        }
+        with self._reads.connect() as tx:
+            found = {one: tx.execute(query).scalar_one() for one, query in last.items()}
+        return {one: aware(at) for one, at in found.items() if at is not None}
+
+    def careless(self) -> Sequence[str]:
+        """Settings of the database under which what was committed may be lost."""
+        wanted = _KEPT_SQLITE if self._sqlite else _KEPT_POSTGRES
+        with self._reads.connect() as tx:
+            found = {ask: str(tx.execute(text(ask)).scalar_one()) for ask in wanted}
+        return [f"{ask.split()[-1]} is {found[ask]}, not {need}" for ask, need in wanted.items() if found[ask] != need]
+
+    @property
+    def _sqlite(self) -> bool:
+        return self._engine.dialect.name == "sqlite"
+
     def problems(self) -> Sequence[str]:
         try:
             with self._reads.connect() as tx:
@@ -103,6 +199,33 @@ class SqlWatch:
             name for name, table in metadata.tables.items() if set(table.c.keys()) - found.get(name, set())
         ]  # fmt: skip
         return [f"database: its tables are not those of this version: {', '.join(missing)}"] if missing else []
+
+
+_KEPT_SQLITE = {"PRAGMA journal_mode": "wal", "PRAGMA synchronous": "2"}
+_KEPT_POSTGRES = {"SHOW synchronous_commit": "on", "SHOW fsync": "on", "SHOW full_page_writes": "on"}
+_PAYS = and_(steps.c.state == StepState.SETTLED, steps.c.amount.not_in(("0", "0.0", "0.00", "0.000")))
+
+
+def _wanted(wanted: Wanted) -> ColumnElement[bool]:
+    """Nothing without a store."""
+    columns = {
+        "agent_id": runs.c.agent_id, "action_id": runs.c.action_id, "ended": runs.c.ended, "open": runs.c.is_open,
+    }  # fmt: skip
+    asked = {column: getattr(wanted, name) for name, column in columns.items()}
+    found = [runs.c.store.in_(wanted.stores), *(one == value for one, value in asked.items() if value is not None)]
+    if wanted.since is not None:
+        found.append(runs.c.created_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(runs.c.created_at < wanted.until)
+    return and_(*found)
+
+
+def _runs(tx: Connection, rows: Sequence[Row[Any]]) -> list[Run]:
+    """Runs without what people wrote: nothing is decrypted."""
+    own: dict[str, list[Row[Any]]] = {row.id: [] for row in rows}
+    for step in tx.execute(select(steps).where(steps.c.run_id.in_(list(own))).order_by(steps.c.position)):
+        own[step.run_id].append(step)
+    return [run_of(row, {}, own[row.id], ()) for row in rows]
 
 
 def _alarm(row: Row[tuple[object, ...]]) -> Alarm:

@@ -1,8 +1,10 @@
 """Every state of the card: accessible, never too wide, deaf to hostile text, usable by keyboard."""
 
 import pytest
-from playwright.sync_api import Frame, Page
+from playwright.sync_api import Frame, Page, expect
 
+from plugin.expr import Scope, compile_value
+from plugin.views import message
 from tests.browser.samples import form_context, full_order, order_context
 from tests.browser.stage import Stage
 from tests.browser.states import STATES, TOTALS, _refund_fields
@@ -48,6 +50,26 @@ def test_hostile_text_is_shown_as_text(page: Page, stage: Stage, name: str) -> N
     shown = frame.locator("main").inner_text() + "".join(frame.locator("textarea").all_inner_texts())
     assert ("<script>alert(2)</script>" in shown, "{{ 7 * 7 }}" in shown) == (True, True)
     assert frame.locator("main img, main script, main [onerror], main [onfocus], main [style]").count() == 0
+
+
+def test_an_amount_keeps_its_place_beside_a_title_that_runs_from_right_to_left(page: Page, stage: Stage) -> None:
+    context = message("Look again", "")
+    scope = Scope({"order": {"title": "כובע 7 \u202e"}}, {})
+    context["text"] = compile_value("Refund 2 × ${{ order.title }} 3 for $25.00.")(scope)
+    stage.fragment("GET /start", "message.html", context)
+    frame = open_card(page, stage)
+    expect(frame.locator("p").first).to_contain_text("$25.00")
+    left_edges = """() => {
+      const node = document.querySelector("#view p").firstChild;
+      return ["Refund", "2", "כובע", "3 for", "$25.00."].map((word) => {
+        const range = document.createRange(), at = node.data.indexOf(word);
+        range.setStart(node, at);
+        range.setEnd(node, at + word.length);
+        return range.getBoundingClientRect().left;
+      });
+    }"""
+    edges = frame.evaluate(left_edges)
+    assert edges == sorted(edges)
 
 
 def test_the_dark_theme_of_the_crm_is_taken_over(page: Page, stage: Stage) -> None:

@@ -55,6 +55,7 @@ class Client:
         self._key = key
         self._clock = clock
         self._blocked_until: datetime | None = None
+        self.date: str | None = None  # Kustomer's clock in its last answer
 
     def get(self, path: str, *, token: str | None = None) -> dict[str, Any]:
         """The `data` of an answer. Raises Refused, TryLater."""
@@ -97,6 +98,7 @@ class Client:
 
     def _respect(self, status: int, headers: Mapping[str, str], now: datetime) -> None:
         """Nothing more is sent before the window ends, once it is used up."""
+        self.date = headers.get("Date")
         if status == 429 or headers.get("x-ratelimit-remaining") == "0":
             self._blocked_until = now + timedelta(seconds=_seconds(headers.get("x-ratelimit-reset", ""), now))
 

@@ -12,16 +12,18 @@ from urllib.parse import quote
 
 from cryptography.fernet import InvalidToken
 
-from plugin.errors import NothingHere, SignInAgain, TryLater
+from plugin.errors import NothingHere, OrderActionsError, SignInAgain, TryLater
 from plugin.hosts.kustomer import kobjects
 from plugin.hosts.kustomer.accounts import CONNECT, Accounts, OAuthApp
 from plugin.hosts.kustomer.client import ID, Client, Refused
 from plugin.hosts.kustomer.people import UNKNOWN, People, checked
+from plugin.oversight import Health
 from plugin.ports import Clock, Crm
 from plugin.secrets import Keys
 from plugin.shapes import Identity, Note, OrderRow
 
 TICKET_SECONDS = 60
+MOST_PAGES = 50  # of the notes of one conversation
 PROBE_DAYS = 30  # a probe older than this proves nothing any more
 
 
@@ -119,20 +121,18 @@ class KustomerHost:
             raise TryLater(f"Kustomer refused the note ({refused}).") from refused
 
     def _noted(self, note: Note) -> bool:
-        """Whether the note stands in its conversation; False when that is gone.
+        """Whether the note stands in its conversation now; False when that is gone.
 
         Looked for first: that Kustomer refuses a second note with the same externalId is not proved.
         """
         conversation = checked(str(note.conversation))
         try:
-            there = self.client.call("GET", f"/v1/conversations/{conversation}/notes")
+            if note.id in self._noted_before(conversation):
+                return True
         except Refused as refused:
             if refused.status == 404:
                 return False
             raise
-        rows = there.get("data") if isinstance(there, dict) else None
-        if any(one.get("attributes", {}).get("externalId") == note.id for one in rows or []):
-            return True
         body = {"conversation": conversation, "body": f"{note.body}\n{note.url}", "externalId": note.id}
         try:
             self.client.call("POST", "/v1/notes", {**body, "createdBy": note.agent_id})
@@ -145,13 +145,38 @@ class KustomerHost:
             self.client.call("POST", "/v1/notes", {**body, "body": f"{note.agent_name}: {body['body']}"})
         return True
 
-    def put_order(self, row: OrderRow, email: str) -> None:
+    def _noted_before(self, conversation: str) -> set[str]:
+        """The externalIds of every note of a conversation, all pages of it: what is not read may be ours."""
+        path, found = f"/v1/conversations/{conversation}/notes", set[str]()
+        following = path
+        for _ in range(MOST_PAGES):
+            there = self.client.call("GET", following)
+            try:
+                found |= {str(one["attributes"].get("externalId")) for one in there["data"]}
+                following = str((there.get("links") or {}).get("next") or "")
+            except (KeyError, TypeError, AttributeError) as error:
+                raise TryLater("Kustomer's notes are not of the known form, so none is written.") from error
+            if not following:
+                return found
+            if not following.startswith(f"{path}?"):
+                break
+        raise TryLater("The notes of this conversation cannot be read to their end, so none is written.")
+
+    def put_order(self, row: OrderRow, email: str, store_name: str) -> None:
         try:
             customer = self.client.find(f"/v1/customers/email={quote(email, safe='@')}") if email else None
             if customer is not None:
-                kobjects.put(self.client, str(customer["id"]), row.place.order, *kobjects.of_order(row))
+                kobjects.put(self.client, str(customer["id"]), row.place.order, *kobjects.of_order(row, store_name))
         except (Refused, KeyError, ValueError) as error:
             raise TryLater(f"Kustomer refused the order ({error}).") from error
+
+    def health(self) -> Health:
+        """The role groups are asked for: nobody gets a session without them."""
+        try:
+            groups = self._people.groups()
+        except OrderActionsError as error:
+            return Health(str(error), self.client.date)
+        return Health(None, self.client.date, groups)
 
 
 def _opened(token: str) -> dict[str, str]:

@@ -14,8 +14,11 @@ CONFLICT = (409, 412)
 LONGEST_STR = 1024
 
 
-def of_order(row: OrderRow) -> tuple[str, dict[str, Any]]:
-    """Title and attributes of an order from its header. Numbers are for the CRM's search; nothing is paid by them."""
+def of_order(row: OrderRow, store_name: str) -> tuple[str, dict[str, Any]]:
+    """Title and attributes of an order. Numbers are for the CRM's search; nothing is paid by them.
+
+    What only the snapshot holds is written once somebody has looked at the order as it stands, and stays until then.
+    """
     header = row.header or {}
     total, refunded = header["total"], header["refunded"]
     custom = {
@@ -28,10 +31,46 @@ def of_order(row: OrderRow) -> tuple[str, dict[str, Any]]:
         "totalPriceNum": float(total["amount"]),
         "presentmentCurrencyStr": total["currencyCode"],
         "shopDomainStr": row.place.store,
+        "shopNameStr": store_name,
         "hasBeenCancelledBool": header["cancelledAt"] is not None,
         "hasBeenRefundedBool": float(refunded["amount"]) > 0,
     }
-    return f"Order {row.name} ({total['amount']} {total['currencyCode']})", custom
+    whole = custom | _details(row.current or {})
+    fitting = {name: one[:LONGEST_STR] if name.endswith("Str") else one for name, one in whole.items()}
+    return f"Order {row.name} ({total['amount']} {total['currencyCode']})", fitting
+
+
+def _details(seen: Mapping[str, Any]) -> dict[str, str]:
+    """What a snapshot tells beyond the header. A bundle whose card does not read a field leaves its attribute alone."""
+    found: dict[str, str] = {}
+    if "note" in seen:
+        found["specialInstructionsStr"] = seen["note"] or ""
+    if "tags" in seen:
+        found["orderTagsStr"] = ", ".join(seen["tags"])
+    for name, field in (("shippingCityStr", "city"), ("shippingCountryStr", "countryCodeV2")):
+        if "shippingAddress" in seen:
+            found[name] = (seen["shippingAddress"] or {}).get(field) or ""
+    lines = _read(seen, "lineItems")
+    if lines is not None:
+        found["skusTxt"] = ", ".join(one["sku"] for one in lines["nodes"] if one.get("sku"))
+    payments = _read(seen, "transactions")
+    if payments is not None:
+        found["paymentSummaryStr"] = ", ".join(dict.fromkeys(_payment(one) for one in payments if _paid(one)))
+    return found
+
+
+def _read(seen: Mapping[str, Any], field: str) -> Any:
+    """A field that is asked with arguments stands under its name and a hash of them."""
+    return next((value for key, value in seen.items() if key.rpartition("_")[0] == field), None)
+
+
+def _paid(payment: Mapping[str, Any]) -> bool:
+    return payment.get("kind") in ("SALE", "CAPTURE", "AUTHORIZATION") and payment.get("status") == "SUCCESS"
+
+
+def _payment(payment: Mapping[str, Any]) -> str:
+    name = payment.get("formattedGateway") or payment.get("gateway") or "Payment"
+    return f"{name} {payment.get('accountNumber') or ''}".strip()
 
 
 def put(client: Client, customer_id: str, order_id: str, title: str, custom: Mapping[str, Any]) -> None:

@@ -57,6 +57,10 @@ class People:
             return None
         return conversation_id if owner == customer_id else None
 
+    def groups(self) -> frozenset[str]:
+        """Names of the role groups there are now. Raises FixTheSetup, SignInAgain, TryLater."""
+        return frozenset(self._names().values())
+
     def _user(self, user_id: str) -> User:
         try:
             attributes = self._client.get(f"/v1/users/{checked(user_id)}").get("attributes", {})

@@ -83,6 +83,7 @@ def _app(state: State) -> Flask:
     ):
         app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
     app.before_request(door.guard)
+    app.after_request(door.lose)
     return app
 
 
@@ -96,11 +97,18 @@ class _Door:
         if not request.path.startswith(("/v1/", "/oauth/token")):
             return None
         state.asked.append(f"{request.method} {request.path}")
-        if state.faults:
+        if state.faults and state.faults[0] != "lost":
             return self._fault(state.faults.pop(0) if state.faults[0] != "outage" else "outage")
         if request.path.startswith("/v1/") and self._who() is None:
             return error(401, "unauthorized", "Token is not valid.")
         return None
+
+    def lose(self, answer: Response) -> Response:
+        """What was asked is done, and nobody is told."""
+        if request.method != "POST" or self._state.faults[:1] != ["lost"]:
+            return answer
+        self._state.faults.pop(0)
+        return Response("the answer is lost", 502)
 
     def _fault(self, kind: str) -> Answer:
         if kind == "limit":
@@ -150,9 +158,10 @@ class _Door:
     def notes(self, key: str) -> Answer:
         if key not in self._state.conversations:
             return error(404, "notfound", "Not Found", old=True)
-        return jsonify(
-            data=[{"type": "note", "attributes": one} for one in self._state.notes if one["conversation"] == key]
-        )
+        rows = [{"type": "note", "attributes": one} for one in self._state.notes if one["conversation"] == key]
+        page, size = int(request.args.get("page", "1")), self._state.page_size
+        more = f"/v1/conversations/{key}/notes?page={page + 1}" if len(rows) > page * size else None
+        return jsonify(data=rows[(page - 1) * size : page * size], links={"next": more})
 
     def note(self) -> Answer:
         body = request.get_json()

@@ -26,7 +26,9 @@ def _user(name: str, groups: list[str], kind: str = "user") -> dict[str, Any]:
 
 @dataclass
 class State:
-    """`proxy`: honest sets the headers itself and hides the token; forging passes on what a caller sends."""
+    """`faults`: outage and limit refuse; lost carries the next POST out and loses its answer.
+
+    `proxy`: honest sets the headers itself and hides the token; forging passes on what a caller sends."""
 
     key: str = field(default_factory=lambda: api_key(ROLES))
     roles: list[str] = field(default_factory=lambda: list(ROLES))
@@ -56,4 +58,5 @@ class State:
     command_secret: str = ""
     lasts: int = 3600
     conflicts: int = 0
+    page_size: int = 100
     lock: threading.RLock = field(default_factory=threading.RLock)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from plugin import runtime
+from plugin.bundle import StepSpec
 from plugin.ports import Reply
 from plugin.reconcile import Decision
 from plugin.reconcile import Kind as Next
 from plugin.settling import Work
-from plugin.shapes import OrderFacts, Run, Step, StepSpec, StepState
+from plugin.shapes import OrderFacts, Run, Step, StepState
 from tests.proofs.sim.oracle import DOUBLE, LOST
 from tests.proofs.sim.process import Line
 from tests.proofs.sim.runs import MemoryRuns, Row

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from plugin import plan
+from plugin.bundle import Bundle
 from plugin.codec import encode
 from plugin.documents import OrderQuery, facts
 from plugin.drafts import Draft, draft
-from plugin.shapes import Bundle, OrderFacts, Place, Plan, Session, StoreInfo
+from plugin.shapes import OrderFacts, Place, Plan, Session, StoreInfo
 from tests.world import CANCEL, REFUND, World, typed, world
 
 NUMBER = 1001  # 67.50 USD: two shirts, a mug, shipping

@@ -65,6 +65,12 @@ def upgrade() -> None:
     )
     op.create_table("gates", sa.Column("store", sa.Text(), nullable=False), sa.PrimaryKeyConstraint("store"))
     op.create_table(
+        "home",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("here", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "oauth_states",
         sa.Column("state_hash", sa.Text(), nullable=False),
         sa.Column("domain", sa.Text(), nullable=False),
@@ -90,6 +96,16 @@ def upgrade() -> None:
         batch_op.create_index("orders_of_customer", ["email_hash"], unique=False)
 
     op.create_table(
+        "request_counts",
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("minute", sa.Integer(), nullable=False),
+        sa.Column("taken", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("who"),
+    )
+    with op.batch_alter_table("request_counts", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_request_counts_minute"), ["minute"], unique=False)
+
+    op.create_table(
         "runs",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("store", sa.Text(), nullable=False),
@@ -108,6 +124,7 @@ def upgrade() -> None:
         sa.Column("facts", sa.Text(), nullable=False),
         sa.Column("texts", sa.LargeBinary(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("ended", sa.Text(), nullable=True),
         sa.Column("lease_owner", sa.Text(), nullable=True),
         sa.Column("lease_epoch", sa.Integer(), server_default="0", nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
@@ -122,6 +139,9 @@ def upgrade() -> None:
             sqlite_where=sa.text("is_open"),
             postgresql_where=sa.text("is_open"),
         )
+        batch_op.create_index("runs_ended", ["ended", "created_at"], unique=False)
+        batch_op.create_index("runs_newest", ["created_at", "id"], unique=False)
+        batch_op.create_index("runs_of_agent", ["agent_id", "created_at"], unique=False)
         batch_op.create_index("runs_of_order", ["store", "order_id"], unique=False)
         batch_op.create_index("runs_of_store", ["store", "created_at"], unique=False)
         batch_op.create_index(
@@ -156,6 +176,9 @@ def upgrade() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("store", "topic", "webhook_id"),
     )
+    with op.batch_alter_table("webhooks_seen", schema=None) as batch_op:
+        batch_op.create_index("webhooks_of_store", ["store", "received_at"], unique=False)
+
     op.create_table(
         "alarms",
         sa.Column("id", sa.Integer(), nullable=False),
