@@ -14,6 +14,7 @@ import click
 
 from plugin.cli_database import backup, migrate, restore
 from plugin.cli_doctor import doctor
+from plugin.cli_stores import keys, stores
 from plugin.errors import FixTheBundle, OrderActionsError
 
 EXIT = """\b
@@ -46,6 +47,8 @@ def cli() -> None:
 
 
 cli.add_command(doctor)
+cli.add_command(stores)
+cli.add_command(keys)
 
 
 @cli.command()
@@ -344,20 +347,12 @@ def _read_form(path: Path | None) -> dict[str, Any] | None:
     return source.data
 
 
-def _add_groups() -> None:
-    from plugin.cli_stores import keys, stores
-
-    cli.add_command(stores)
-    cli.add_command(keys)
-
-
 def main() -> NoReturn:
     """The program's door: errors to stderr, one sentence each, and an exit code."""
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     from plugin.logs import configure
 
     configure(human=True, stream=sys.stderr, level=logging.ERROR)  # a command's answer is not a log
-    _add_groups()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -3,27 +3,22 @@
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from plugin.app import App, build, config_from, find_bundle, settings_of
 from plugin.errors import FixTheSetup, NothingHere, TryLater
-from plugin.permissions import missing_scopes
-from plugin.shapes import Way
-from plugin.store_setup import (
-    announce,
-    connect_own,
-    connect_token,
-    install_url,
-    needed_scopes,
-    read_scopes,
-)
+
+if TYPE_CHECKING:
+    from plugin.app import App
 
 _bundle = click.option("--bundle", type=click.Path(file_okay=False, exists=True, path_type=Path), default=None,
                        help="Folder with plugin.yaml. Default: this folder if it has one, else ours.")  # fmt: skip
 
 
-def _app(bundle: Path | None) -> App:
+def _app(bundle: Path | None) -> "App":
+    from plugin.app import build, config_from, find_bundle
+
     return build(config_from(os.environ), find_bundle(bundle))
 
 
@@ -44,6 +39,9 @@ def add(domain: str, name: str, way: str | None, bundle: Path | None) -> None:
 
     Without --token or --own: prints the address to open in a browser, where Shopify asks for permission.
     """
+    from plugin.shapes import Way
+    from plugin.store_setup import announce, connect_own, connect_token, install_url, read_scopes
+
     app = _app(bundle)
     if way is None:
         announce(app, domain, name, Way.OAUTH)
@@ -66,6 +64,9 @@ def add(domain: str, name: str, way: str | None, bundle: Path | None) -> None:
 @_bundle
 def list_stores(bundle: Path | None) -> None:
     """Every store, how it is connected, and what is wrong with it."""
+    from plugin.permissions import missing_scopes
+    from plugin.store_setup import needed_scopes
+
     app = _app(bundle)
     for one in app.connections.all():
         missing = missing_scopes(one.grant.scopes if one.grant else None, needed_scopes(app))
@@ -80,6 +81,8 @@ def list_stores(bundle: Path | None) -> None:
 @_bundle
 def set_settings(domain: str, settings: tuple[str, ...], bundle: Path | None) -> None:
     """Settings of one store, like refund_after_fulfillment=true; none puts them back to the bundle's."""
+    from plugin.app import settings_of
+
     app = _app(bundle)
     if app.connections.get(domain) is None:
         raise NothingHere(f"There is no store {domain} here.")

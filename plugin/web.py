@@ -219,9 +219,9 @@ class _Door:
         body = request.get_data()
         headers = dict(request.headers.items())
         try:
-            delivery = webhooks.delivery_of(headers)
-            webhooks.verify(body, headers, webhook_secrets(self._app, delivery.store))
-            result = webhooks.take(webhooks.Inbox(self._tools, self._app.connections), delivery, body)
+            webhooks.verify(body, headers, webhook_secrets(self._app, webhooks.told(headers, "shop-domain")))
+            inbox = webhooks.Inbox(self._tools, self._app.connections)
+            result = webhooks.take(inbox, webhooks.delivery_of(headers), body)
         except SignInAgain as error:
             tell("webhook.refused", error=type(error).__name__)
             raise

@@ -75,7 +75,7 @@ def _sessions(shop: World, client: Any) -> dict[str, dict[str, str]]:
     forged = {
         "expired": shop.app.tokens.seal_session(claims, now - timedelta(hours=1)),
         "audience": token(),
-        "outsider": Tokens(Keys(OUTSIDER)).seal_session(claims, now),
+        "outsider": Tokens(Keys([OUTSIDER])).seal_session(claims, now),
         "no-set": shop.app.tokens.seal_session(replace(claims, permission_set="gone"), now),
     }
     return {"nobody": {}, **own, **{who: {"Authorization": f"Bearer {one}"} for who, one in forged.items()}}

@@ -26,7 +26,7 @@ from tests.test_web import ORDER, payload, signed_in, token, webhook
 from tests.world import REFUND, SECRET, World, _bundle, variables
 
 EVIL = "https://evil.example"
-KEYS = Keys(SECRET)
+KEYS = Keys([SECRET])
 
 
 @pytest.fixture

@@ -314,10 +314,10 @@ def test_an_open_run_needs_the_old_secret_until_it_is_closed(shop: World) -> Non
     assert rotate(engine, both.box(), lambda line: None)[1] == 1
     with_settings(shop, settle_time=0)
     run_id = shop.tools.runs.runs_of(shop.place(1001))[0].id
-    carry_out(shop.tools, run_id, 5.0)
+    texts = carry_out(shop.tools, run_id, 5.0).texts
     _, left = rotate(engine, both.box(), lambda line: None)
     run = SqlRuns(engine, open_keys(engine, (NEW_SECRET,)).box()).run(run_id)
-    assert run is not None and (left, run.open, run.texts) == (0, False, shop.tools.runs.run(run_id).texts)  # type: ignore[union-attr]
+    assert run is not None and (left, run.open, run.texts) == (0, False, texts)
 
 
 def test_a_session_of_before_the_change_still_opens(shop: World) -> None:
