@@ -223,7 +223,7 @@ class _Door:
         except (SignInAgain, NothingHere) as error:
             tell("webhook.refused", error=type(error).__name__)
             raise
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             tell("webhook.refused", error=type(error).__name__)
             return Response("not an order\n", 400, mimetype="text/plain")
         return Response("ok\n", mimetype="text/plain")
