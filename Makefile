@@ -44,7 +44,7 @@ bench: $(VENV)/.test
 screenshot: $(VENV)/.test
 	$(BIN)/python docs/screenshot.py
 
-# What needs an hour: money moves once, however the plug is pulled.
+# What needs an hour: money moves once, however the plug is pulled, and no request of a stranger breaks anything.
 prove: test coverage
 	RUNS=100000 JOBS=2 $(BIN)/python -m tests.proofs.sim
 	RUNS=100000 JOBS=2 KEYS=ignored $(BIN)/python -m tests.proofs.sim
@@ -55,6 +55,7 @@ prove: test coverage
 	$(BIN)/python -m tests.proofs.kills --kills 500 --engine sqlite
 	$(BIN)/python -m tests.proofs.kills --kills 400 --engine postgres
 	$(BIN)/python -m tests.proofs.kills --kills 100 --engine postgres --restart-database
+	$(BIN)/python -m tests.proofs.hostile --requests 100000
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1)

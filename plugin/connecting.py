@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from plugin.app import App
 from plugin.hosts.kustomer import KustomerHost
+from plugin.wire import parsed
 
 COOKIE = "order-actions-connect"
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Connected</title></head>
@@ -64,4 +65,4 @@ class _Door:
     def command(self) -> AnyResponse:
         secret = request.headers.get("Authorization", "").removeprefix("Bearer ")
         org, user = (request.headers.get(f"X-Kustomer-{one}-Id", "") for one in ("Org", "User"))
-        return jsonify(self._host.command(secret, org, user, request.get_json(silent=True)))
+        return jsonify(self._host.command(secret, org, user, parsed(request.get_data())))

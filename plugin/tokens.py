@@ -15,6 +15,8 @@ from plugin.shapes import Customer, Place
 SESSION_SECONDS = 300
 FORM_SECONDS = 900
 _REQUIRED = ["exp", "aud", "sub"]
+# what a token that is not ours may raise; its head is parsed before its signature is known
+_BROKEN = (jwt.InvalidTokenError, KeyError, TypeError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Tokens:
             data = self._open("session", token)
             place = Place(**data["place"]) if data["place"] else None
             return SessionClaims(**{**data, "customer": Customer(**data["customer"]), "place": place})
-        except (jwt.InvalidTokenError, KeyError, TypeError) as error:
+        except _BROKEN as error:
             raise SignInAgain("Your session has ended. Open the card again.") from error
 
     def seal_form(self, claims: FormClaims, now: datetime) -> str:
@@ -71,7 +73,7 @@ class Tokens:
         try:
             data = self._open("form", token)
             return FormClaims(**{**data, "place": Place(**data["place"])})
-        except (jwt.InvalidTokenError, KeyError, TypeError) as error:
+        except _BROKEN as error:
             raise LookAgain("This form is too old. Nothing was done; open it again.") from error
 
     def _seal(self, purpose: str, subject: str, data: Mapping[str, Any], now: datetime, seconds: int) -> str:

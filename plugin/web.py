@@ -225,7 +225,7 @@ class _Door:
         except SignInAgain as error:
             tell("webhook.refused", error=type(error).__name__)
             raise
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             tell("webhook.refused", error=type(error).__name__)
             return Response("not what its topic says\n", 400, mimetype="text/plain")
         return Response(f"{result}\n", mimetype="text/plain")

@@ -60,10 +60,10 @@ def whole(answer: requests.Response) -> bytes:
 
 
 def parsed(body: bytes) -> Any:
-    """The JSON of an answer; None for what is not JSON."""
+    """The JSON of a body; None for what is not JSON, or nested without end."""
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

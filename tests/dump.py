@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, Table, text
 
 from plugin.stores.tables import metadata
 
@@ -12,8 +12,11 @@ TRACES = ("used_once", "request_counts")
 
 
 def dump(engine: Engine, without: Collection[str] = ()) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row; `without` names tables, or columns as `table.column`."""
     with engine.connect() as tx:
-        return {
-            name: sorted((tuple(row) for row in tx.execute(text(f"select * from {name}"))), key=repr)
-            for name in metadata.tables if name not in without
-        }  # fmt: skip
+        return {name: _rows(tx, table, without) for name, table in metadata.tables.items() if name not in without}
+
+
+def _rows(tx: Connection, table: Table, without: Collection[str]) -> list[tuple[Any, ...]]:
+    columns = ", ".join(one.name for one in table.c if str(one) not in without)
+    return sorted((tuple(row) for row in tx.execute(text(f"select {columns} from {table.name}"))), key=repr)

@@ -15,7 +15,7 @@ from plugin.web import create_web
 from tests.access import ORDER, Row, rows
 from tests.dump import dump
 from tests.test_kustomer import in_kustomer
-from tests.test_web import ADA, signed_in, token
+from tests.test_web import ADA, signed_in, token, token_in
 from tests.world import BASE, DOMAIN, REFUND, World, unhurried, world
 
 OUTSIDER = "the secret of another organisation's installation"
@@ -92,11 +92,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             assert shop.act(number, REFUND, lines=["1", "0"]).card == "outcome"
             runs[of] = shop.tools.runs.runs_of(shop.place(number))[0].id
         sessions = _sessions(shop, webs[0].test_client())
-        forms = {
-            who: webs[0].test_client().get(f"/stores/{DOMAIN}/orders/{BASE + 1002}/actions/{REFUND}",
-                                           headers=sessions[who]).text.split('name="token"')[1].split('"')[1]
-            for who in ("agent", "supervisor")
-        }  # fmt: skip
+        form = f"/stores/{DOMAIN}/orders/{BASE + 1002}/actions/{REFUND}"
+        client = webs[0].test_client()
+        forms = {who: token_in(client.get(form, headers=sessions[who]).text) for who in ("agent", "supervisor")}
         yield House(webs, shop, runs, sessions, forms)
     crm.close()
 

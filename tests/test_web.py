@@ -89,16 +89,16 @@ def test_a_refund_over_http(client: FlaskClient, shop: World) -> None:
     form = client.get(f"{ORDER}/actions/{REFUND}", headers=headers).text
     line = f"lines[gid://shopify/LineItem/{BASE + 1001}001]"
     assert line in form
-    posted = {line: "1", "restock": "true", "token": _token_in(form)}
+    posted = {line: "1", "restock": "true", "token": token_in(form)}
     preview = client.post(f"{ORDER}/actions/{REFUND}/preview", data=posted, headers=headers)
     assert "Refund $25.00" in preview.text
-    done = client.post(f"{ORDER}/actions/{REFUND}", data={**posted, "token": _token_in(preview.text)}, headers=headers)
+    done = client.post(f"{ORDER}/actions/{REFUND}", data={**posted, "token": token_in(preview.text)}, headers=headers)
     assert (done.status_code, "Refunded $25.00 on #1001." in done.text) == (200, True)
     assert len(shop.ledger(1001)["refunds"]) == 1
     assert shop.notified(1001) == [False], "a box that is not ticked is not sent, and means no"
 
 
-def _token_in(html: str) -> str:
+def token_in(html: str) -> str:
     return html.split('name="token"')[1].split('value="')[1].split('"')[0]
 
 
