@@ -94,7 +94,7 @@ def test_a_run_does_it_and_says_what_really_happened(form: str) -> None:
     ("args", "code", "said"),
     [
         (["shopify.order.refund", "--order", "#1008"], 1, "Everything has shipped"),
-        (["shopify.order.refund", "--order", "#999"], 1, "The store has no order #999."),
+        (["shopify.order.refund", "--order", "#999"], 1, "No connected store has an order #999."),
         (["shopify.order.nothing", "--order", "#1001"], 1, "There is no action 'shopify.order.nothing'"),
         (["shopify.order.refund", "--order", "#1001"], 1, "lines: Choose at least one item"),
     ],

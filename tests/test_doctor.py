@@ -102,7 +102,7 @@ def test_every_alarm_that_stands_is_told_with_what_lifts_it(shop: World) -> None
 
 def test_another_secret_than_the_databases_is_noticed(shop: World) -> None:
     outcome(shop.act(1001, REFUND, lines=["1", "0"]))
-    other = SqlRuns(shop.app.engine, Keys("another secret that is long enough for it").box())
+    other = SqlRuns(shop.app.engine, Keys(["another secret that is long enough for it"]).box())
     with pytest.raises(InvalidToken):
         other.newest(1)
     shop.app = replace(shop.app, tools=replace(shop.tools, runs=other))

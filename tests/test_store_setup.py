@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from werkzeug.test import Client
 
 from plugin import store_setup, subscriptions
+from plugin.app import plug
 from plugin.cli_stores import stores
 from plugin.commerce import oauth
 from plugin.errors import FixTheSetup, NothingHere, SignInAgain, TryLater
@@ -27,8 +28,8 @@ from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
 from plugin.tokens import SessionClaims, Tokens
 from plugin.web import create_web
-from tests.shared import vectors
-from tests.world import DOMAIN, REFUND, SECRET, World, with_settings, world
+from tests.shared import ROOT, vectors
+from tests.world import DOMAIN, REFUND, SECRET, World, _bundle, with_settings, world
 
 NEW_SECRET = "another secret that is long enough for the tests"
 
@@ -54,6 +55,7 @@ def app_side() -> sandbox.App:
 @pytest.fixture
 def shop(tmp_path: Path, app_side: sandbox.App) -> Iterator[World]:
     with world(tmp_path, app=app_side) as one:
+        one.app = replace(one.app, config=replace(one.app.config, public_url="http://127.0.0.1:9"))
         yield one
 
 
@@ -308,16 +310,18 @@ def test_after_a_change_of_the_secret_the_old_one_is_not_needed(shop: World) -> 
 
 
 def test_an_open_run_needs_the_old_secret_until_it_is_closed(shop: World) -> None:
+    with_settings(shop, settle_time=0)
     shop.fault("502-after", on="refundCreate")
     shop.act(1001, REFUND, lines=["1"])
-    engine, both = shop.app.engine, open_keys(shop.app.engine, (NEW_SECRET, SECRET))
-    assert rotate(engine, both.box(), lambda line: None)[1] == 1
-    with_settings(shop, settle_time=0)
     run_id = shop.tools.runs.runs_of(shop.place(1001))[0].id
-    texts = carry_out(shop.tools, run_id, 5.0).texts
-    _, left = rotate(engine, both.box(), lambda line: None)
-    run = SqlRuns(engine, open_keys(engine, (NEW_SECRET,)).box()).run(run_id)
-    assert run is not None and (left, run.open, run.texts) == (0, False, texts)
+    changing = plug(replace(shop.app.config, secrets=(NEW_SECRET, SECRET)), ROOT, _bundle())
+    box = open_keys(changing.engine, (NEW_SECRET, SECRET)).box()
+    assert rotate(changing.engine, box, lambda line: None)[1] == 1
+    closed = carry_out(changing.tools, run_id, 5.0)
+    _, left = rotate(changing.engine, box, lambda line: None)
+    run = SqlRuns(changing.engine, open_keys(changing.engine, (NEW_SECRET,)).box()).run(run_id)
+    changing.close()
+    assert run is not None and (left, run.open, run.texts) == (0, False, closed.texts)
 
 
 def test_a_session_of_before_the_change_still_opens(shop: World) -> None:

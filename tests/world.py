@@ -239,8 +239,8 @@ def world(folder: Path, *, database: str | None = None, **options: Any) -> Itera
     url = f"http://127.0.0.1:{served.server.server_port}"
     config = Config(
         secrets=(SECRET,), database=database or f"sqlite:///{folder / 'app.sqlite'}", host_secret=SECRET,
-        host_issuer="desk", host_origins=("http://desk.test",), public_url="http://127.0.0.1:9", client_id="client",
-        client_secrets=("hook",), sandbox_store=url,
+        host_issuer="desk", host_origins=("http://desk.test",), client_id="client", client_secrets=("hook",),
+        sandbox_store=url,
     )  # fmt: skip
     app = plug(config, ROOT, _bundle())
     connect_token(app, DOMAIN, "Sandbox store", "token")

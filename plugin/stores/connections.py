@@ -48,8 +48,8 @@ class SqlConnections:
         last = before.refresh_tokens[:1] if before and before.state == "active" else ()
         self._change(domain, {
             "state": "active",
-            "grant": self._sealed(_plain(grant)),
-            "grant_until": grant.access_until,
+            "tokens": self._sealed(_plain(grant)),
+            "tokens_until": grant.access_until,
             "refresh_before": self._sealed(list(last)),
             "problem": None,
             "renewing_until": None,
@@ -59,7 +59,7 @@ class SqlConnections:
     def end(self, domain: str, state: str, problem: str, now: datetime) -> None:
         """`refused` or `gone`: nothing is sent to this store any more, and its tokens are forgotten."""
         self._change(domain, {
-            "state": state, "problem": problem, "grant": None, "grant_until": None, "refresh_before": None,
+            "state": state, "problem": problem, "tokens": None, "tokens_until": None, "refresh_before": None,
             "renewing_until": None, "changed_at": now, "webhooks_checked_at": None,
         })  # fmt: skip
 
@@ -72,7 +72,7 @@ class SqlConnections:
         row = self.get(domain)
         if row is not None and row.grant is not None:
             plain = {**_plain(row.grant), "scopes": sorted(scopes)}
-            self._change(domain, {"grant": self._sealed(plain), "changed_at": now})
+            self._change(domain, {"tokens": self._sealed(plain), "changed_at": now})
 
     def webhooks_checked(self, domain: str, now: datetime | None) -> None:
         self._change(domain, {"webhooks_checked_at": now})
@@ -118,7 +118,7 @@ class SqlConnections:
         return None if sealed is None else json.loads(self._box.decrypt(sealed))
 
     def _store(self, row: Row[Any]) -> ConnectedStore:
-        grant = _grant(self._opened(row.grant))
+        grant = _grant(self._opened(row.tokens))
         newest = [grant.refresh_token] if grant and grant.refresh_token else []
         return ConnectedStore(
             domain=row.domain,

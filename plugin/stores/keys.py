@@ -24,7 +24,7 @@ BATCH = 200
 # every sealed column, with the key of its row
 SEALED: Sequence[tuple[Table, Column[bytes], tuple[str, ...]]] = (
     (sealed_keys, sealed_keys.c.sealed, ("purpose",)),
-    (connections, connections.c.grant, ("domain",)),
+    (connections, connections.c.tokens, ("domain",)),
     (connections, connections.c.refresh_before, ("domain",)),
     (connections, connections.c.app_secrets, ("domain",)),
     (runs, runs.c.texts, ("id",)),

@@ -42,13 +42,13 @@ class Lab:
         app = plug(config, ROOT, _bundle())
         connect_token(app, DOMAIN, "Sandbox store", "token")
         self.engine, self.connections = app.engine, app.connections
+        self.keys, self.tokens = open_keys(app.engine, (SECRET,)), app.tokens
+        self.dead = False
         may_be_emptied(self.engine)
         if self.engine.dialect.name == "sqlite":  # power cuts are not the matter here, and a sync is slow
             event.listen(self.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
         self.engine.dispose()
         event.listen(self.engine, "before_cursor_execute", lambda *_: self._alive())
-        self.keys, self.tokens = open_keys(app.engine, (SECRET,)), app.tokens
-        self.dead = False
         self.time = Time()
         self.shop = Shop(app.tools.commerce.stores()[0], self.time, self._alive)
         self.desk = Desk(self._alive)

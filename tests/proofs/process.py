@@ -18,4 +18,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "web":
         serve(ROOT, config, sys.argv[2], 2, None)
     else:
-        work(ROOT, config)
+        work(ROOT, config, None)
