@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import Thread
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import make_server
 
 from plugin.sandbox import kustomer
+from plugin.sync import deliver_orders
 from plugin.web import create_web
 from tests.shared import ROOT
 from tests.test_hosts import SECRET
@@ -25,10 +27,9 @@ def crm() -> Iterator[kustomer.Running]:
     running.close()
 
 
-def test_the_card_reads_then_connects_then_acts_in_chromium(
-    shop: World, crm: kustomer.Running, browser: Browser
-) -> None:  # fmt: skip
-    """Proxy, popup, stored handle, change of customer; the policy of the card stops nothing it needs."""
+@contextmanager
+def desk(shop: World, crm: kustomer.Running, browser: Browser, more: str = "") -> Iterator[tuple[Page, list[str]]]:
+    """Kustomer's page with the card in it, before Sam, and what the browser complained about."""
     server = make_server("127.0.0.1", 0, lambda *call: web(*call), threaded=True)
     url = f"http://127.0.0.1:{server.server_port}"
     web = create_web(in_kustomer(shop, crm, url))
@@ -40,23 +41,55 @@ def test_the_card_reads_then_connects_then_acts_in_chromium(
     complaints: list[str] = []
     page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
     try:
-        page.goto(f"{crm.url}/desk?card={url}/card&customer=c-ada&conversation=t-ada&token=sam's session")
+        page.goto(f"{crm.url}/desk?card={url}/card&customer=c-ada&conversation=t-ada&token=sam's session{more}")
+        yield page, complaints
+    finally:
+        context.close()
+        server.shutdown()
+        server.server_close()
+
+
+def connect(page: Page) -> None:
+    button = page.frame_locator("iframe").get_by_role("button", name="Connect your Kustomer account to act")
+    with page.context.expect_page():
+        button.click()
+    expect(button).to_be_hidden()
+
+
+def test_the_card_reads_then_connects_then_acts_in_chromium(
+    shop: World, crm: kustomer.Running, browser: Browser
+) -> None:  # fmt: skip
+    """Proxy, popup, stored handle, change of customer; the policy of the card stops nothing it needs."""
+    with desk(shop, crm, browser) as (page, complaints):
         frame = page.frame_locator("iframe")
         frame.get_by_text("#1001").first.click()
         expect(frame.get_by_role("heading", name="Order #1001")).to_be_visible()
         expect(frame.get_by_role("button", name="Update Order")).to_have_count(0)
-        with context.expect_page():
-            frame.get_by_role("button", name="Connect your Kustomer account to act").click()
-        expect(frame.get_by_role("button", name="Connect your Kustomer account to act")).to_be_hidden()
+        connect(page)
         frame.get_by_text("#1001").first.click()
         expect(frame.get_by_role("button", name="Update Order")).to_be_visible()
         page.evaluate("change('c-bilal')")
         expect(frame.get_by_text("#1001")).to_have_count(0)
         assert complaints == []
-    finally:
-        context.close()
-        server.shutdown()
-        server.server_close()
+
+
+def test_an_entry_of_the_timeline_opens_the_card_at_its_order_and_acts_there(
+    shop: World, crm: kustomer.Running, browser: Browser
+) -> None:
+    place = shop.place(1001)
+    shop.rows(1001)
+    tools = in_kustomer(shop, crm).tools
+    tools.crm.owe(place, "ada@example.com", tools.clock.now())
+    assert deliver_orders(tools) == 1
+    with desk(shop, crm, browser, f"&order={place.order}") as (page, complaints):
+        frame = page.frame_locator("iframe")
+        expect(frame.get_by_role("heading", name="Order #1001")).to_be_visible()
+        expect(frame.get_by_role("button", name="Update Order")).to_have_count(0)
+        connect(page)
+        frame.get_by_role("button", name="Update Order").click()
+        frame.get_by_role("button", name="Refund", exact=True).click()
+        expect(frame.get_by_role("heading", name="Refund #1001")).to_be_visible()
+        assert (frame.get_by_role("button", name="Orders", exact=True).count(), complaints) == (0, [])
 
 
 def test_the_example_page_of_the_docs_holds_the_card(
