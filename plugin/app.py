@@ -22,7 +22,8 @@ from plugin.findings import has_errors, render
 from plugin.hosts.kustomer import Client, KustomerHost, OAuthApp, Org, Proxy, org_id_of
 from plugin.hosts.token import KeySet, TokenHost
 from plugin.pace import pace
-from plugin.ports import Clock, Connections, Host, Tools
+from plugin.ports import Clock, Host, Tools
+from plugin.ports_stores import Connections, Privacy
 from plugin.rates import RATES, Rates, rates_of, written
 from plugin.secrets import Keys
 from plugin.spec import load_bundle
@@ -32,6 +33,7 @@ from plugin.stores.crm import SqlCrm
 from plugin.stores.database import connect, migrate, open_database
 from plugin.stores.keys import open_keys
 from plugin.stores.orders import SqlOrders
+from plugin.stores.privacy import SqlPrivacy
 from plugin.stores.runs import SqlRuns
 from plugin.stores.watch import SqlWatch
 from plugin.tokens import Tokens
@@ -223,6 +225,7 @@ class App:
     root: Path
     config: Config
     connections: Connections
+    privacy: Privacy
     engine: Engine
     rates: Rates
 
@@ -271,7 +274,8 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
     templates = {name: card.template for name, card in bundle.cards.items()}
     config = replace(config, host_origins=_origins(config))
     rates = Rates(most, SqlCounts(engine, keys), clock)
-    return App(tools, Tokens(keys), Cards(root, templates), root, config, connections, engine, rates)
+    own = SqlPrivacy(engine, keys)
+    return App(tools, Tokens(keys), Cards(root, templates), root, config, connections, own, engine, rates)
 
 
 def _must_have(config: Config, host: str) -> None:

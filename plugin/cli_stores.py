@@ -12,11 +12,11 @@ from plugin.errors import FixTheSetup, NothingHere, TryLater
 if TYPE_CHECKING:
     from plugin.app import App
 
-_bundle = click.option("--bundle", type=click.Path(file_okay=False, exists=True, path_type=Path), default=None,
+bundle_option = click.option("--bundle", type=click.Path(file_okay=False, exists=True, path_type=Path), default=None,
                        help="Folder with plugin.yaml. Default: this folder if it has one, else ours.")  # fmt: skip
 
 
-def _app(bundle: Path | None) -> "App":
+def app_of(bundle: Path | None) -> "App":
     from plugin.app import build, config_from, find_bundle
 
     return build(config_from(os.environ), find_bundle(bundle))
@@ -33,7 +33,7 @@ def stores() -> None:
 @click.option("--token", "way", flag_value="token",
               help="Read a custom app's token from standard input; its secret on a second line.")  # fmt: skip
 @click.option("--own", "way", flag_value="own", help="An app of the store's own organisation: by client id and secret.")
-@_bundle
+@bundle_option
 def add(domain: str, name: str, way: str | None, bundle: Path | None) -> None:
     """Connect DOMAIN, like my-shop.myshopify.com.
 
@@ -42,7 +42,7 @@ def add(domain: str, name: str, way: str | None, bundle: Path | None) -> None:
     from plugin.shapes import Way
     from plugin.store_setup import announce, connect_own, connect_token, install_url, read_scopes
 
-    app = _app(bundle)
+    app = app_of(bundle)
     if way is None:
         announce(app, domain, name, Way.OAUTH)
         click.echo(f"Open this in your browser, signed in to {domain}:\n\n  {install_url(app, domain)}")
@@ -61,13 +61,13 @@ def add(domain: str, name: str, way: str | None, bundle: Path | None) -> None:
 
 
 @stores.command("list")
-@_bundle
+@bundle_option
 def list_stores(bundle: Path | None) -> None:
     """Every store, how it is connected, and what is wrong with it."""
     from plugin.permissions import missing_scopes
     from plugin.store_setup import needed_scopes
 
-    app = _app(bundle)
+    app = app_of(bundle)
     for one in app.connections.all():
         missing = missing_scopes(one.grant.scopes if one.grant else None, needed_scopes(app))
         wrong = one.problem or (f"not granted: {', '.join(missing)}" if missing else "")
@@ -78,12 +78,12 @@ def list_stores(bundle: Path | None) -> None:
 @stores.command("set")
 @click.argument("domain")
 @click.argument("settings", nargs=-1)
-@_bundle
+@bundle_option
 def set_settings(domain: str, settings: tuple[str, ...], bundle: Path | None) -> None:
     """Settings of one store, like refund_after_fulfillment=true; none puts them back to the bundle's."""
     from plugin.app import settings_of
 
-    app = _app(bundle)
+    app = app_of(bundle)
     if app.connections.get(domain) is None:
         raise NothingHere(f"There is no store {domain} here.")
     settings_of(app.tools.bundle, settings)
@@ -93,10 +93,10 @@ def set_settings(domain: str, settings: tuple[str, ...], bundle: Path | None) ->
 
 @stores.command()
 @click.argument("domain")
-@_bundle
+@bundle_option
 def remove(domain: str, bundle: Path | None) -> None:
     """Forget a store's tokens. Its runs stay."""
-    app = _app(bundle)
+    app = app_of(bundle)
     if app.connections.get(domain) is None:
         raise NothingHere(f"There is no store {domain} here.")
     app.connections.end(domain, "gone", "An admin removed this store.", app.tools.clock.now())
@@ -109,7 +109,7 @@ def keys() -> None:
 
 
 @keys.command()
-@_bundle
+@bundle_option
 def rotate(bundle: Path | None) -> None:
     """Seal everything in the database with the first secret of ORDER_ACTIONS_SECRET.
 
@@ -118,7 +118,7 @@ def rotate(bundle: Path | None) -> None:
     from plugin.stores.keys import open_keys
     from plugin.stores.keys import rotate as seal_anew
 
-    app = _app(bundle)
+    app = app_of(bundle)
     count, left = seal_anew(app.engine, open_keys(app.engine, app.config.secrets).box(), click.echo)
     click.echo(f"{count} values are sealed with the first secret.")
     if left:

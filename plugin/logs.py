@@ -54,6 +54,8 @@ EVENTS: Mapping[str, Event] = {
     "webhook.repeated": Event("info", "a webhook had been taken before", "webhooks"),
     "webhook.refused": Event("warning", "a webhook with a wrong signature, of another store, or that is no order",
                              "webhooks"),
+    "privacy.done": Event("info", "a privacy request of Shopify was carried out"),
+    "privacy.waits": Event("warning", "a privacy request waits for an open run, or for a note that is due"),
     "alarm.raised": Event("error", "somebody must look; see `order-actions alarms list`", "alarms_raised"),
     "alarm.lifted": Event("warning", "an alarm was lifted, by a person or because its reason is gone"),
 }  # fmt: skip

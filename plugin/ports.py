@@ -13,8 +13,6 @@ from plugin.money import Money
 from plugin.oversight import Health, Mark, Paid, Queue, Wanted
 from plugin.pace import Pace
 from plugin.shapes import (
-    ConnectedStore,
-    Grant,
     Identity,
     Note,
     OrderRow,
@@ -25,7 +23,6 @@ from plugin.shapes import (
     Step,
     StepState,
     StoreInfo,
-    Way,
 )
 
 
@@ -380,42 +377,6 @@ class Watch(Protocol):
 
     def problems(self) -> Sequence[str]:
         """Why the database cannot be used, a line each; nothing when all is well."""
-        ...
-
-
-class Connections(Protocol):
-    """Tables `connections` and `oauth_states`. Tokens are sealed at rest; every method is one transaction."""
-
-    def all(self) -> Sequence[ConnectedStore]: ...
-
-    def get(self, domain: str) -> ConnectedStore | None: ...
-
-    def announce(self, domain: str, name: str, way: Way, app_secrets: Sequence[str], now: datetime) -> None:
-        """Write down that this store may be connected; nothing else lets a store in."""
-        ...
-
-    def connect(self, domain: str, grant: Grant, now: datetime) -> None:
-        """Keep new tokens, before anybody uses them; the refresh token before them stays for one more renewal."""
-        ...
-
-    def end(self, domain: str, state: str, problem: str, now: datetime) -> None: ...
-
-    def set_settings(self, domain: str, settings: Sequence[str], now: datetime) -> None: ...
-
-    def set_scopes(self, domain: str, scopes: frozenset[str], now: datetime) -> None: ...
-
-    def webhooks_checked(self, domain: str, now: datetime | None) -> None: ...
-
-    def claim_renewal(self, domain: str, now: datetime, seconds: float) -> bool:
-        """Single flight: True for one process at a time, until it releases or the seconds are over."""
-        ...
-
-    def release_renewal(self, domain: str) -> None: ...
-
-    def keep_state(self, state: str, domain: str, now: datetime) -> None: ...
-
-    def use_state(self, state: str, domain: str, now: datetime) -> bool:
-        """True once for each state that was kept for this store and is not too old."""
         ...
 
 

@@ -220,7 +220,7 @@ class _Door:
         headers = dict(request.headers.items())
         try:
             webhooks.verify(body, headers, webhook_secrets(self._app, webhooks.told(headers, "shop-domain")))
-            inbox = webhooks.Inbox(self._tools, self._app.connections)
+            inbox = webhooks.Inbox(self._tools, self._app.connections, self._app.privacy)
             result = webhooks.take(inbox, webhooks.delivery_of(headers), body)
         except SignInAgain as error:
             tell("webhook.refused", error=type(error).__name__)

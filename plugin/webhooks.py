@@ -11,12 +11,14 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from plugin.errors import SignInAgain
 from plugin.logs import tell
 from plugin.points import Point, reached
-from plugin.ports import Connections, Tools
+from plugin.ports import Tools
+from plugin.ports_stores import Connections, Privacy, Wish
 from plugin.shapes import Place
 
 UNINSTALLED = "The app was uninstalled in Shopify. Connect the store again: order-actions stores add {}"
@@ -44,6 +46,7 @@ class Inbox:
 
     tools: Tools
     connections: Connections
+    privacy: Privacy
 
 
 def told(headers: Mapping[str, str], name: str) -> str:
@@ -146,11 +149,25 @@ def _scopes(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> No
     inbox.connections.set_scopes(delivery.store, frozenset(str(one) for one in payload["current"]), now)
 
 
+def _privacy(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
+    """Written down, and carried out by the worker. The store is the body's: only the body is signed."""
+    if payload["shop_domain"] != delivery.store:
+        raise ValueError("the body names another store")
+    wish, customer = Wish(delivery.topic), payload.get("customer") or {}
+    named = payload.get("orders_requested" if wish is Wish.SHOW else "orders_to_redact") or []
+    if wish is not Wish.FORGET_STORE and not customer:
+        raise ValueError("the body names no customer")
+    inbox.privacy.ask(wish, delivery.store, customer.get("email") or "", [str(int(one)) for one in named], now)
+
+
 def header(payload: Mapping[str, Any]) -> dict[str, Any]:
     """The header facts of a webhook's order (REST form), as the list shows them."""
     total = payload["total_price_set"]["presentment_money"]
     refunded = [
-        row for one in payload.get("refunds", []) for row in one.get("transactions", []) if row["kind"] == "refund"
+        Decimal(row["amount"])
+        for one in payload.get("refunds", [])
+        for row in one.get("transactions", [])
+        if row["kind"] == "refund" and row.get("status") not in ("failure", "error")
     ]
     return {
         "name": payload["name"],
@@ -161,7 +178,7 @@ def header(payload: Mapping[str, Any]) -> dict[str, Any]:
         "displayFulfillmentStatus": _FULFILLMENT.get(payload.get("fulfillment_status"), "UNFULFILLED"),
         "total": {"amount": total["amount"], "currencyCode": total["currency_code"]},
         "refunded": {
-            "amount": refunded[0]["amount"] if refunded else "0.0",
+            "amount": str(sum(refunded)) if refunded else "0.0",
             "currencyCode": total["currency_code"],
         },
     }
@@ -178,6 +195,7 @@ EFFECTS: Mapping[str, Effect] = {
     "orders/partially_fulfilled": _order,
     "refunds/create": _of_order,
     "order_transactions/create": _of_order,
+    **dict.fromkeys(Wish, _privacy),
     "app/uninstalled": _uninstalled,
     "app/scopes_update": _scopes,
 }

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from plugin import alarms, subscriptions, sync
+from plugin import alarms, privacy, subscriptions, sync
 from plugin.app import App
 from plugin.logs import tell
 
@@ -41,6 +41,7 @@ class Worker:
                 sync.deliver_orders(self._app.tools)
                 alarms.watch(self._app.tools)
                 subscriptions.look_after(self._app)
+                privacy.carry_out(self._app)
             except Exception as error:  # noqa: BLE001 - the door of the background: one bad run must not stop the others
                 tell("worker.failed", raised=error)
         tell("worker.stopped")

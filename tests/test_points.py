@@ -15,7 +15,7 @@ MONEY = ("runtime.py", "settling.py", "review.py", "reading.py", "flow.py", "syn
 CALLS = ("commerce.send", "host.post_note", "runs.begin")
 # No money hangs on who signed in where, which orders a timeline lacks, how often somebody asked, which stores
 # there are.
-OTHERS = ("crm.py", "counts.py", "connections.py", "keys.py")
+OTHERS = ("crm.py", "counts.py", "connections.py", "keys.py", "privacy.py")
 STORES = sorted(one for one in (ROOT / "plugin/stores").glob("*.py") if one.name not in OTHERS)
 
 

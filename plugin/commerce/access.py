@@ -7,7 +7,8 @@ from typing import Any
 from plugin.commerce import oauth
 from plugin.commerce.shopify import Connection
 from plugin.errors import FixTheSetup, NothingHere, TryLater
-from plugin.ports import Clock, Connections
+from plugin.ports import Clock
+from plugin.ports_stores import Connections
 from plugin.shapes import ConnectedStore, Grant, StoreInfo, Way
 
 EARLY = timedelta(minutes=5)  # a token is renewed so long before it ends

@@ -14,6 +14,7 @@ from plugin.stores.tables import (
     crm_orders,
     orders,
     outbox,
+    privacy_requests,
     resolutions,
     runs,
     sealed_keys,
@@ -31,6 +32,8 @@ SEALED: Sequence[tuple[Table, Column[bytes], tuple[str, ...]]] = (
     (outbox, outbox.c.note, ("run_id",)),
     (orders, orders.c.snapshot, ("store", "order_id")),
     (resolutions, resolutions.c.reason, ("id",)),
+    (privacy_requests, privacy_requests.c.asked, ("id",)),
+    (privacy_requests, privacy_requests.c.report, ("id",)),
     (crm_grants, crm_grants.c.sealed, ("handle_hash",)),
     (crm_orders, crm_orders.c.email, ("store", "order_id")),
 )

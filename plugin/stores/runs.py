@@ -267,6 +267,8 @@ class SqlRuns:
                 own = and_(steps.c.run_id == run_id, steps.c.position == row.position)
                 if not row.body.startswith(HASHED):
                     tx.execute(update(steps).where(own).values(body=hash_of(row.body)))
+            nothing = self._box.encrypt(b"")
+            tx.execute(update(resolutions).where(resolutions.c.run_id == run_id).values(reason=nothing))
             tx.execute(delete(outbox).where(outbox.c.run_id == run_id))
             reached(Point.REDACTION_WRITTEN)
         reached(Point.REDACTION_COMMITTED)

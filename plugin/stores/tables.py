@@ -259,3 +259,17 @@ sealed_keys = Table(
     Column("purpose", Text, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
 )
+
+# What Shopify's privacy topics ask for. What identifies the customer is encrypted, and gone once it is done.
+privacy_requests = Table(
+    "privacy_requests",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("wish", Text, nullable=False),
+    Column("store", Text, nullable=False),
+    Column("asked", LargeBinary),
+    Column("report", LargeBinary),
+    Column("asked_at", DateTime(timezone=True), nullable=False),
+    Column("next_at", DateTime(timezone=True), nullable=False),
+    Column("done_at", DateTime(timezone=True)),
+)

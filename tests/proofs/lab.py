@@ -41,7 +41,7 @@ class Lab:
         )  # fmt: skip
         app = plug(config, ROOT, _bundle())
         connect_token(app, DOMAIN, "Sandbox store", "token")
-        self.engine, self.connections = app.engine, app.connections
+        self.engine, self.connections, self.privacy = app.engine, app.connections, app.privacy
         self.keys, self.tokens = open_keys(app.engine, (SECRET,)), app.tokens
         self.dead = False
         may_be_emptied(self.engine)

@@ -211,7 +211,8 @@ class Play:
         headers = {f"X-Shopify-{name}": value for name, value in names.items()}
         for _ in range(5):
             try:
-                webhooks.take(webhooks.Inbox(self.lab.tools, self.lab.connections), webhooks.delivery_of(headers), body)
+                inbox = webhooks.Inbox(self.lab.tools, self.lab.connections, self.lab.privacy)
+                webhooks.take(inbox, webhooks.delivery_of(headers), body)
                 return
             except Died:
                 self.lab.restart()

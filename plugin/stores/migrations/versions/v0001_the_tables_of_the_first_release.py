@@ -96,6 +96,18 @@ def upgrade() -> None:
         batch_op.create_index("orders_of_customer", ["email_hash"], unique=False)
 
     op.create_table(
+        "privacy_requests",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("wish", sa.Text(), nullable=False),
+        sa.Column("store", sa.Text(), nullable=False),
+        sa.Column("asked", sa.LargeBinary(), nullable=True),
+        sa.Column("report", sa.LargeBinary(), nullable=True),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("next_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "request_counts",
         sa.Column("who", sa.Text(), nullable=False),
         sa.Column("minute", sa.Integer(), nullable=False),
