@@ -1,15 +1,18 @@
 """One contract for every database engine: runs, leases, orders, outbox."""
 
 import sys
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 
+from plugin import points
 from plugin.errors import FixTheSetup, LookAgain, WaitForRun
 from plugin.money import Money
+from plugin.points import Point
 from plugin.ports import Alarm, AlarmKind, Doubt, LostLease, NewRun
 from plugin.secrets import Keys
 from plugin.shapes import Note, Place, Plan, PlannedStep, StepState
@@ -212,6 +215,14 @@ class TestRuns:
         assert [run.id for run in runs.due_runs(soon)] == [RUN]
 
 
+def waits_for_us(engine: Engine) -> bool:
+    """Whether another transaction cannot go on before ours ends; SQLite's writers wait before they begin."""
+    if engine.dialect.name == "sqlite":
+        return True
+    with engine.connect() as tx:
+        return bool(tx.execute(text("select count(*) from pg_locks where not granted")).scalar_one())
+
+
 class TestWatch:
     def test_a_doubt_raises_its_alarm_once_and_is_lifted_once(self, engine: Engine, watch: SqlWatch) -> None:
         runs = SqlRuns(engine, KEYS.box())
@@ -230,6 +241,27 @@ class TestWatch:
         assert [watch.lift(1, "kim", "seen", NOW), watch.lift(1, "kim", "seen", NOW)] == [lifted, None]
         assert ([one.id for one in watch.alarms(active=True)], watch.alarms(active=False)[0]) == ([2], lifted)
         assert watch.raise_once(AlarmKind.DOUBT, doubt, "text", NOW) is None
+
+    def test_of_two_workers_that_raise_an_alarm_at_once_one_raises_it(
+        self, engine: Engine, watch: SqlWatch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        SqlRuns(engine, KEYS.box()).begin(new(), NOW)
+        doubt = Doubt(RUN, 0, PLACE.store, StepState.UNKNOWN, NOW, "HTTP 502")
+        ids: list[int | None] = []
+        other = threading.Thread(
+            target=lambda: ids.append(SqlWatch(engine).raise_once(AlarmKind.DOUBT, doubt, "text", NOW))
+        )
+
+        def meanwhile(point: Point) -> None:
+            if point is Point.ALARM_WRITTEN and not other.ident:
+                other.start()
+                while other.is_alive() and not waits_for_us(engine):
+                    other.join(0.01)
+
+        monkeypatch.setattr(points, "hook", meanwhile)
+        first = watch.raise_once(AlarmKind.DOUBT, doubt, "text", NOW)
+        other.join(10)
+        assert (first, ids, len(watch.alarms(active=True))) == (1, [None], 1)
 
     def test_the_figures_are_those_of_the_tables(self, engine: Engine, watch: SqlWatch) -> None:
         assert watch.problems() == []
