@@ -23,7 +23,7 @@ from plugin.reading import Seen, look
 from plugin.runtime import LEASE_SECONDS, advance, send_again
 from plugin.settling import Work, seen_of, settle_time
 from plugin.shapes import Agent, OrderFacts, RefundSeen, Resolution, Run, Step, StepState
-from plugin.telling import made_by, unpaid
+from plugin.telling import made_by, partly_paid, unpaid
 
 REVIEW = "shopify.runs.review"
 SEND_WITHIN = 23 * 3600.0  # Shopify keeps a key for 24 hours (docs: usage/idempotent-requests)
@@ -38,6 +38,7 @@ NOT_CANCELLED = "The order is not cancelled in Shopify."
 NOT_OURS = "The order was not cancelled by this run."
 OURS = "This run cancelled the order."
 PAID_SINCE = "{back} was refunded since this run began, which is all that it was to pay back."
+PARTLY = "A part of its refund went back."
 NO_REFUND = "There is no refund on the order that may be meant."
 NO_MONEY = "This cancel was to pay back {moves}, and no refund of it is on the order."
 UNPAID = "The payment provider did not pay this refund back."
@@ -249,6 +250,7 @@ def _nothing_back(work: Work, step: Step, order: OrderFacts, paid: list[RefundSe
     rules = [
         (order.cancelled_at is None, NOT_CANCELLED),
         (not _ours(step, order), NOT_OURS),
+        (any(partly_paid(one.statuses) for one in paid), PARTLY),
         (back >= step.moves, PAID_SINCE.format(back=back.show())),
     ]
     effect = f"{_ends_cancelled(step, order, [])} What is still owed can be refunded from the order by anybody who may."

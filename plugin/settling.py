@@ -6,7 +6,7 @@ from typing import Any
 
 from plugin.bundle import Action, Poll, StepSpec
 from plugin.codec import decode, encode
-from plugin.documents import fingerprint
+from plugin.documents import REFUSED, fingerprint
 from plugin.errors import OrderActionsError
 from plugin.expr import ExprError, Expression, Scope
 from plugin.logs import tell
@@ -16,12 +16,12 @@ from plugin.ports import Tools
 from plugin.reading import Seen, keep, look
 from plugin.reconcile import CANCELLED_BY_OTHERS, RESEND_WITHIN, same_world
 from plugin.shapes import OrderFacts, Place, RefundSeen, Run, Step, StepState
-from plugin.telling import refusal, results, run_scope, unpaid
+from plugin.telling import partly_paid, refusal, results, run_scope, unpaid
 from plugin.verdicts import UserError
 
 SETTLE_TIME = 420.0
 LOOK_AGAIN = 1.0  # seconds an order just seen need not be read again
-NOT_PAID = "The refund is recorded in Shopify, but the payment provider did not pay it back."
+NOT_PAID = "The refund is recorded in Shopify, but the payment provider did not pay it back, or not all of it."
 OTHER_MONEY = "Shopify paid back another amount than was asked for. Compare the order in Shopify with this run."
 NEVER_PAID = "Shopify did this, but shows no refund of it. Look at the order in Shopify."
 NEVER_ENDED = "Shopify accepted the cancel, but has not cancelled the order. Look at the order in Shopify."
@@ -208,7 +208,8 @@ def _follow_money(work: Work, step: Step) -> bool:
     if old and not _all_paid(decode(kept.get("$refunds", []))):
         kept |= seen_of(work, step, kept, look(work.tools, work.run.place))
     refunds = decode(kept.get("$refunds", []))
-    if any(unpaid(one["statuses"]) for one in refunds):
+    new = "$accepted" not in kept  # a person who takes a part knows what is missing
+    if any(unpaid(one["statuses"]) or (new and partly_paid(one["statuses"])) for one in refunds):
         work.record(step, StepState.REVIEW, receipt=kept, error=NOT_PAID)
         return False
     if not _all_paid(refunds):
@@ -217,7 +218,7 @@ def _follow_money(work: Work, step: Step) -> bool:
         work.record(step, state, receipt=kept, error=NEVER_PAID if missing else None)
         return False
     as_asked = len(refunds) == 1 and refunds[0]["amount"] == step.moves
-    if not as_asked and "$accepted" not in kept:
+    if not as_asked and new:
         work.record(step, StepState.REVIEW, receipt=kept, error=OTHER_MONEY)
         return False
     work.record(step, StepState.SETTLED, receipt=kept)
@@ -225,5 +226,5 @@ def _follow_money(work: Work, step: Step) -> bool:
 
 
 def _all_paid(refunds: list[dict[str, Any]]) -> bool:
-    """A refund without transactions has paid nobody yet."""
-    return bool(refunds) and all(one["statuses"] and set(one["statuses"]) == {"SUCCESS"} for one in refunds)
+    """Nothing is pending; a refund without transactions has paid nobody yet."""
+    return bool(refunds) and all(one["statuses"] and set(one["statuses"]) - REFUSED == {"SUCCESS"} for one in refunds)

@@ -5,6 +5,7 @@ from typing import Any
 
 from plugin.bundle import Action
 from plugin.codec import decode, encode
+from plugin.documents import REFUSED
 from plugin.expr import ExprError, Scope, Value
 from plugin.filters import isolated
 from plugin.money import Money, total
@@ -70,8 +71,13 @@ def paid_back(run: Run) -> list[dict[str, Any]]:
 
 
 def unpaid(statuses: Sequence[str]) -> bool:
-    """A payment of the refund did not go."""
-    return bool({"FAILURE", "ERROR"} & set(statuses))
+    """No payment of the refund went."""
+    return bool(statuses) and set(statuses) <= REFUSED
+
+
+def partly_paid(statuses: Sequence[str]) -> bool:
+    """Of several payments some did not go."""
+    return bool(set(statuses) & REFUSED) and not unpaid(statuses)
 
 
 def moved(step: Step) -> Money:

@@ -2,7 +2,7 @@
 
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -18,8 +18,9 @@ from plugin.reading import look
 from plugin.review import AGAIN, CANCELLED, NOT_DONE, Choice, choices, resolve, work_on
 from plugin.runtime import carry_out
 from plugin.sandbox.store import refunds
+from plugin.sandbox.store.making import CARD, Paid
 from plugin.sandbox.store.orders import Behaviour
-from plugin.settling import NEVER_PAID, OTHER_MONEY
+from plugin.settling import NEVER_PAID, NOT_PAID, OTHER_MONEY
 from plugin.shapes import OrderFacts, RefundSeen, Run, Step, StepState
 from plugin.standing import refunds as refunds_shown
 from plugin.telling import unpaid, what_happened
@@ -164,13 +165,51 @@ def test_money_that_fails_after_a_person_took_it_comes_back_to_a_person(shop: In
     assert (run.steps[0].state, open_ways(shop, run)) == (StepState.REVIEW, ["done", "cancelled"])
 
 
+# ---------------------------------------------------------------- one of several payments did not go
+
+
+def half_paid(shop: Inside, press: Callable[[Inside, int], Run]) -> Run:
+    """Paid with a gift card and a credit card; of the refund only what was on the gift card goes back."""
+    slow = Behaviour("PENDING", "SUCCESS")
+    id = shop.put(replace(MUGS, paid=(Paid("gift_card", "10.00"), CARD), behaviour=slow))
+    run = press(shop, id)
+    assert run.steps[0].state is StepState.CONFIRMED
+    order, ends = shop.order(id), {"gift_card": "SUCCESS", "shopify_payments": "FAILURE"}
+    ended = tuple(
+        replace(one, status=ends[one.gateway], settles=None) if one.kind == "REFUND" else one for one in order.payments
+    )
+    with shop.store.lock:
+        shop.store.put(replace(order, payments=ended))
+    shop.clock.sleep(60)
+    run = carry_out(shop.tools, run.id, 5.0)
+    assert (run.steps[0].state, run.steps[0].error) == (StepState.REVIEW, NOT_PAID)
+    return run
+
+
+def test_of_a_refund_that_went_in_part_the_part_is_told_and_it_cannot_be_closed_as_not_done(shop: Inside) -> None:
+    run = half_paid(shop, lambda shop, id: refund(shop, id)[1])
+    number = str(shop.order(int(run.place.order)).refunds[0].id)
+    assert open_ways(shop, run) == [number]
+    assert offered(shop, run)[number].effect.endswith("of $10.00; it had asked for $12.50.")
+    run = decided(shop, run, number)
+    assert told(run) == (False, "settled", f"Refunded $10.00 on {run.facts['name']}.")
+
+
+def test_of_a_cancel_whose_refund_went_in_part_the_part_is_told_and_never_that_nothing_went(shop: Inside) -> None:
+    run = half_paid(shop, cancel)
+    assert open_ways(shop, run) == ["done"]
+    with pytest.raises(LookAgain, match="A part of its refund went back"):
+        decided(shop, run, "cancelled")
+    run = decided(shop, run, "done")
+    assert told(run) == (False, "settled", f"{run.facts['name']} is cancelled. Refunded $10.00.")
+
+
 # ---------------------------------------------------------------- always something, never a lie
 
 
 NOTES = ((STEP.marker, FIVE), ("by hand", FIVE), ("by hand", Money("USD", Decimal(2))))
-EACH = [
-    RefundSeen("", note, amount, (status,)) for note, amount in NOTES for status in ("SUCCESS", "PENDING", "FAILURE")
-]
+ENDS = (("SUCCESS",), ("PENDING",), ("FAILURE",), ("SUCCESS", "FAILURE"))
+EACH = [RefundSeen("", note, amount, ends) for note, amount in NOTES for ends in ENDS]
 CALLS = (("refundCreate", FIVE), ("orderCancel", FIVE), ("orderCancel", ZERO))
 
 
