@@ -261,7 +261,10 @@ def show(run_id: str, bundle: Path | None) -> None:
 @runs.command()
 @click.argument("run_id")
 @click.option(
-    "--as", "how", required=True, help="again, not-done, done (a cancel), or the number of the refund this run made."
+    "--as",
+    "how",
+    required=True,
+    help="again, not-done, done or cancelled (a cancel that paid, or paid nothing back), or the number of the refund.",
 )
 @click.option("--reason", required=True, help="Why; kept with the run.")
 @_agent

@@ -16,7 +16,7 @@ from plugin.ports import Alarm
 from plugin.schema_pull import bundle_documents
 from plugin.schema_pull import pull as cut
 from plugin.shapes import Agent, Customer, Place, Run, Session
-from plugin.telling import refunds_of
+from plugin.telling import paid_back
 from plugin.tokens import new_run_id
 
 FIND = """query Find($query: String!) { orders(first: 5, query: $query) { nodes { id name email } } }"""
@@ -205,7 +205,7 @@ def show_run(bundle: Path | None, run_id: str) -> dict[str, Any]:
             }
             for step in run.steps
         ],
-        "refunds": [{"id": one["id"], "amount": one["amount"].show()} for one in refunds_of(run)],
+        "refunds": [{"id": one["id"], "amount": one["amount"].show()} for one in paid_back(run)],
         "decisions": [views.decision(one) for one in run.resolutions],
     }
 

@@ -18,10 +18,11 @@ from graphql import (
 )
 
 from plugin.codec import encode
-from plugin.money import Money
+from plugin.money import Money, total
 from plugin.selection import merge, own_key, restore, root_selection, selection, sent_key
 from plugin.shapes import OrderFacts, RefundSeen
 
+REFUSED = {"FAILURE", "ERROR"}  # of a payment: the provider did not pay it back
 MAX_REFUNDS = 50
 MAX_PAGES = 10
 
@@ -36,7 +37,7 @@ FACTS = """
     id
     note
     totalRefundedSet { presentmentMoney { amount currencyCode } }
-    transactions(first: 20) { nodes { id status } }
+    transactions(first: 20) { nodes { id status amountSet { presentmentMoney { amount currencyCode } } } }
   }
   lineItems(first: 100) {
     nodes { id refundableQuantity unfulfilledQuantity }
@@ -210,8 +211,12 @@ def facts(snapshot: Mapping[str, Any]) -> OrderFacts:
 
 
 def _refund(one: Mapping[str, Any]) -> RefundSeen:
-    statuses = tuple(row["status"] for row in one["transactions"]["nodes"])
-    return RefundSeen(one["id"], one["note"] or "", one["totalRefundedSet"]["presentmentMoney"], statuses)
+    """`refunded` is what went or may still go; what a provider refused is out, whatever Shopify's total says."""
+    rows, back = one["transactions"]["nodes"], one["totalRefundedSet"]["presentmentMoney"]
+    if any(row["status"] in REFUSED for row in rows):
+        went = [row["amountSet"]["presentmentMoney"] for row in rows if row["status"] not in REFUSED]
+        back = total(went, back.currency)
+    return RefundSeen(one["id"], one["note"] or "", back, tuple(row["status"] for row in rows))
 
 
 def fingerprint(seen: OrderFacts) -> dict[str, str]:

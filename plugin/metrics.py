@@ -15,6 +15,7 @@ BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "runs_begun": ("Runs written down.", ("action",)),
     "runs_closed": ("Runs that ended, by how.", ("action", "outcome")),
+    "decisions": ("Decisions of people about runs in doubt, by what they chose.", ("decision",)),
     "sends": ("Mutations sent, by what the answer proved.", ("verdict",)),
     "shopify_reads": ("Queries of Shopify, by what came of the call: ok, throttled or failed.", ("result",)),
     "webhooks": ("Webhooks, by result: taken, repeated, ignored or refused.", ("result",)),

@@ -71,7 +71,7 @@ def same_world(run: Run, step: Step, order: OrderFacts) -> bool:
         return bool(run.facts["fingerprint"] == after)
     earlier = [one for each in run.steps[: step.position] for one in (each.receipt or {}).get("$refunds", [])]
     known = {*run.facts["refunds"], *(one["id"] for one in earlier)}
-    if any(one.id not in known and one.refunded > 0 for one in order.refunds):  # a restock alone is one of nothing
+    if any(one.id not in known and (one.refunded > 0 or one.statuses) for one in order.refunds):  # not a mere restock
         return False
     before = (run.steps[step.position - 1].receipt or {}).get("$fingerprint", run.facts["fingerprint"])
     return all(before[key] == after[key] for key in ("refunded", "net"))

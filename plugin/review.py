@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 
 from plugin.codec import decode
 from plugin.documents import changes, fingerprint
-from plugin.errors import LookAgain, NothingHere, WaitForRun
+from plugin.errors import LookAgain, NothingHere, OrderActionsError, WaitForRun
 from plugin.filters import clock_time
+from plugin.logs import tell
 from plugin.money import Money, total
 from plugin.operations import OPERATIONS, Moves
 from plugin.permissions import require
@@ -22,18 +23,22 @@ from plugin.reading import Seen, look
 from plugin.runtime import LEASE_SECONDS, advance, send_again
 from plugin.settling import Work, seen_of, settle_time
 from plugin.shapes import Agent, OrderFacts, RefundSeen, Resolution, Run, Step, StepState
-from plugin.telling import made_by
+from plugin.telling import made_by, partly_paid, unpaid
 
 REVIEW = "shopify.runs.review"
 SEND_WITHIN = 23 * 3600.0  # Shopify keeps a key for 24 hours (docs: usage/idempotent-requests)
 MAX_REASON = 500
-AGAIN, DONE, REFUND, NOT_DONE = "again", "done", "refund", "not-done"
+AGAIN, DONE, CANCELLED, REFUND, NOT_DONE = "again", "done", "cancelled", "refund", "not-done"
 FOUND = "Shopify shows this run's reference on the order, so it was done."
 ANSWERED = "Shopify has already answered this call, so it is not sent again."
 NO_CALL = "This call cannot be sent again. Finish it in Shopify, then close the run."
 KEY_GONE = "Shopify no longer remembers this call's key, so sending it again could pay twice."
-CANCELLED = "The order is cancelled already."
+ALREADY = "The order is cancelled already."
 NOT_CANCELLED = "The order is not cancelled in Shopify."
+NOT_OURS = "The order was not cancelled by this run."
+OURS = "This run cancelled the order."
+PAID_SINCE = "{back} was refunded since this run began, which is all that it was to pay back."
+PARTLY = "A part of its refund went back."
 NO_REFUND = "There is no refund on the order that may be meant."
 NO_MONEY = "This cancel was to pay back {moves}, and no refund of it is on the order."
 UNPAID = "The payment provider did not pay this refund back."
@@ -55,7 +60,7 @@ def resolve(
     tools: Tools, person: Agent, run_id: str, how: str, reason: str, *,
     press: str | None = None, shown: Mapping[str, str] | None = None,
 ) -> Run:  # fmt: skip
-    """`how` is `again`, `done`, `not-done`, or the number of the refund that this run made.
+    """`how` is `again`, `done`, `cancelled`, `not-done`, or the number of the refund that this run made.
 
     `press` names the form that was sent, `shown` is the world it was rendered from. Raises NotAllowed,
     NothingHere, LookAgain (the order says otherwise), WaitForRun (a worker holds it).
@@ -120,7 +125,11 @@ def stand_still(shown: Mapping[str, str], step: Step, order: OrderFacts) -> None
 def _decide(work: Work, step: Step, decided: Resolution, shown: Mapping[str, str] | None) -> None:
     """Check the choice on the fresh order, write down who decided what and why, then do it."""
     reached(Point.REVIEWED)
-    seen = look(work.tools, work.run.place)
+    try:
+        seen = look(work.tools, work.run.place)
+    except OrderActionsError as error:
+        work.unread(step, error)
+        raise
     reached(Point.REVIEW_SEEN)
     if shown is not None:
         stand_still(shown, step, seen.facts)
@@ -128,6 +137,8 @@ def _decide(work: Work, step: Step, decided: Resolution, shown: Mapping[str, str
     if chosen.blocked is not None:
         raise LookAgain(chosen.blocked)
     work.tools.runs.resolve(replace(decided, how=chosen.how), work.epoch)
+    kind = REFUND if chosen.how.isdigit() else chosen.how
+    tell("run.decided", work.run, by=decided.agent_id, decision=kind, reason_length=len(decided.reason))
     if chosen.how == NOT_DONE:
         return work.record(step, StepState.FAILED, error=f"Closed as not done by {decided.agent_name}.")
     spec = work.spec(step)
@@ -141,37 +152,53 @@ def _chosen(work: Work, step: Step, order: OrderFacts, how: str) -> Choice:
     found = next((one for one in choices(work, step, order) if one.how == how), None)
     if found is not None:
         return found
+    if not how.isdigit():
+        raise LookAgain(f"{how!r} cannot be decided about this call.")
     if how not in {_number(one) for one in order.refunds}:
         raise LookAgain(f"The order has no refund {how}.")
     raise LookAgain(f"Refund {how} was there before this run, or belongs to another run.")
 
 
 def _done(work: Work, step: Step, seen: Seen, how: str) -> None:
-    """Taken as done as it stands in Shopify; the amount is the one that is there, which the person was shown."""
+    """Taken as done as it stands in Shopify; the money is what the person was shown: these refunds, or none."""
+    taken = _taken(work, step, seen.facts, how)
     kept = {key: value for key, value in (step.receipt or {}).items() if key != "refund"}
-    if how != DONE:
-        refund = next(one for one in seen.facts.refunds if _number(one) == how)
-        kept |= {"refund": {"id": refund.id}}
+    if not _cancels(step):
+        kept |= {"refund": {"id": taken[0].id}}
     if seen.facts.cancelled_at is not None:
         kept |= {"$job": "SUCCEEDED"}
-    kept |= {"$accepted": True} | seen_of(work, step, kept, seen)
-    work.record(step, StepState.CONFIRMED, receipt=kept)
+    kept |= {"$accepted": [one.id for one in taken]}
+    work.record(step, StepState.CONFIRMED, receipt=kept | seen_of(work, step, kept, seen))
+
+
+def _taken(work: Work, step: Step, order: OrderFacts, how: str) -> list[RefundSeen]:
+    if how == CANCELLED:
+        return []
+    if how == DONE:
+        return _whole(step, _paid(work, step, order))
+    return [one for one in order.refunds if _number(one) == how]
 
 
 # ---------------------------------------------------------------- what may be decided
 
 
 def choices(work: Work, step: Step, order: OrderFacts) -> list[Choice]:
-    """Everything a person could decide about the step, in the order it is offered."""
+    """Everything a person could decide about the step, in the order it is offered; once Shopify can no longer
+    carry it out, at least one is open."""
     waits = _waits(work, step)
-    cancel = OPERATIONS[step.root].moves is Moves.NET_PAYMENT and "$refunds" not in (step.receipt or {})
-    same = [_same_cancel(work, step, order, waits)] if cancel else _same_refunds(work, step, order, waits)
-    return [_again(work, step, order, waits), *same, _not_done(work, step, order, waits)]
+    same = _same_cancel if _cancels(step) else _same_refunds
+    return [_again(work, step, order, waits), *same(work, step, order, waits), _not_done(step, order, waits)]
+
+
+def _cancels(step: Step) -> bool:
+    return OPERATIONS[step.root].moves is Moves.NET_PAYMENT
 
 
 def _waits(work: Work, step: Step) -> str | None:
-    if step.last_sent_at is None or step.receipt is not None:
-        return None
+    return _until(work) if step.receipt is None else None
+
+
+def _until(work: Work) -> str | None:
     until = decided_by(work.tools, work.run)
     if until is None:
         return None
@@ -182,13 +209,13 @@ def _again(work: Work, step: Step, order: OrderFacts, waits: str | None) -> Choi
     first, age = step.first_sent_at, 0.0
     if first is not None:
         age = (work.tools.clock.now() - first).total_seconds()
-    cancel = OPERATIONS[step.root].moves is Moves.NET_PAYMENT
+    cancel = _cancels(step)
     rules = [
         (_marked(step, order), FOUND),
         (step.receipt is not None, ANSWERED),
         (work.spec(step) is None or first is None, NO_CALL),
         (age > SEND_WITHIN, KEY_GONE),
-        (cancel and order.cancelled_at is not None, CANCELLED),
+        (cancel and order.cancelled_at is not None, ALREADY),
     ]
     what = f"cancel {order.name}" if cancel else "the same call"
     if step.moves > 0:
@@ -202,16 +229,44 @@ def _again(work: Work, step: Step, order: OrderFacts, waits: str | None) -> Choi
     return Choice(AGAIN, f"Send again: {what}", effect, _first(rules) or waits)
 
 
-def _same_cancel(work: Work, step: Step, order: OrderFacts, waits: str | None) -> Choice:
-    refunds = decode(seen_of(work, step, {}, Seen(work.run.place, {}, order))["$refunds"])
-    back = total([one["amount"] for one in refunds], step.moves.currency)
+def _same_cancel(work: Work, step: Step, order: OrderFacts, waits: str | None) -> list[Choice]:
+    """The cancel is this run's: with everything refunded since, with one refund of those, or with none."""
+    paid = _paid(work, step, order)
+    gone = (order.cancelled_at is None, NOT_CANCELLED)
+    late = None if _ours(step, order) else waits
+    none = (step.moves > 0 and not paid, NO_MONEY.format(moves=step.moves.show()))
+    told = _ends_cancelled(step, order, _whole(step, paid))
+    rows = [Choice(DONE, "It is this cancel", told, _first([gone, none]) or late)]
+    for one in paid if len(paid) > 1 else []:
+        title = f"It is this cancel, with refund {_number(one)} of {one.refunded.show()} alone"
+        rows.append(Choice(_number(one), title, _ends_cancelled(step, order, [one]), _first([gone]) or late))
+    return [*rows, _nothing_back(work, step, order, paid)] if step.moves > 0 else rows
+
+
+def _nothing_back(work: Work, step: Step, order: OrderFacts, paid: list[RefundSeen]) -> Choice:
+    """A cancel of ours whose money did not go: it pays back all that is left, so it paid nothing while less than
+    it was to pay has gone back since."""
+    back = total([one.refunded for one in paid], step.moves.currency)
     rules = [
         (order.cancelled_at is None, NOT_CANCELLED),
-        (step.moves > 0 and not refunds, NO_MONEY.format(moves=step.moves.show())),
+        (not _ours(step, order), NOT_OURS),
+        (any(partly_paid(one.statuses) for one in paid), PARTLY),
+        (back >= step.moves, PAID_SINCE.format(back=back.show())),
     ]
-    money = f"{back.show()} refunded" if refunds else "nothing paid back"
-    effect = f"Sends nothing. The run ends as done: {order.name} is cancelled, {money}{_asked(step, back)}."
-    return Choice(DONE, "It is this cancel", effect, _first(rules) or (None if _marked(step, order) else waits))
+    effect = f"{_ends_cancelled(step, order, [])} What is still owed can be refunded from the order by anybody who may."
+    return Choice(CANCELLED, "Cancelled, nothing paid back", effect, _first(rules) or _until(work))
+
+
+def _ends_cancelled(step: Step, order: OrderFacts, refunds: list[RefundSeen]) -> str:
+    back = total([one.refunded for one in refunds], step.moves.currency)
+    money = f"{back.show()} refunded" if refunds else "nothing paid back by this run"
+    return f"Sends nothing. The run ends as done: {order.name} is cancelled, {money}{_asked(step, back)}."
+
+
+def _whole(step: Step, paid: list[RefundSeen]) -> list[RefundSeen]:
+    """What a cancel paid back: the one refund of its amount, else everything since."""
+    exact = [one for one in paid if one.refunded == step.moves]
+    return exact if len(exact) == 1 else paid
 
 
 def _same_refunds(work: Work, step: Step, order: OrderFacts, waits: str | None) -> list[Choice]:
@@ -220,23 +275,32 @@ def _same_refunds(work: Work, step: Step, order: OrderFacts, waits: str | None) 
         amount = one.refunded
         effect = f"Sends nothing. The run ends as done with refund {_number(one)} of {amount.show()}"
         known = step.marker in one.note or step.receipt is not None
-        blocked = UNPAID if _unpaid(one) else None if known else waits
+        blocked = UNPAID if unpaid(one.statuses) else None if known else waits
         title = f"It is this refund: {amount.show()}, number {_number(one)}"
         rows.append(Choice(_number(one), title, f"{effect}{_asked(step, amount)}.", blocked))
     return rows or [Choice(REFUND, "It is this refund", "", NO_REFUND)]
 
 
 def _may_be(work: Work, step: Step, order: OrderFacts) -> list[RefundSeen]:
-    """Those with our reference; else those in the receipt; else those that nobody else here made since."""
-    marked = [one for one in order.refunds if step.marker in one.note]
-    if marked:
-        return marked
-    if step.receipt is not None and OPERATIONS[step.root].moves is not Moves.NET_PAYMENT:
-        own = {one["id"] for one in decode(step.receipt.get("$refunds", []))}
-        return [one for one in order.refunds if one.id in own]
+    """Those that are this step's; while none is known, those that nobody else here made since."""
+    mine = [] if _cancels(step) else _mine(step, order)
+    if mine or (step.receipt is not None and not _cancels(step)):
+        return mine
     rest = replace(work.run, steps=tuple(one for one in work.run.steps if one.position != step.position))
     others = [rest, *(one for one in work.tools.runs.runs_of(work.run.place) if one.id != work.run.id)]
     return [one for one in _since(work.run, order) if made_by(one, order, others) is None]
+
+
+def _mine(step: Step, order: OrderFacts) -> list[RefundSeen]:
+    """Refunds with our reference, or in the answer to our call."""
+    known = {one["id"] for one in decode((step.receipt or {}).get("$refunds", []))}
+    return [one for one in order.refunds if step.marker in one.note or one.id in known]
+
+
+def _paid(work: Work, step: Step, order: OrderFacts) -> list[RefundSeen]:
+    """What a cancel may have paid back, or is about to."""
+    may = _may_be(work, step, order) if step.moves > 0 else []
+    return [one for one in may if not unpaid(one.statuses)]
 
 
 def _since(run: Run, order: OrderFacts) -> list[RefundSeen]:
@@ -256,36 +320,37 @@ def decided_by(tools: Tools, run: Run) -> datetime | None:
 def foreign(tools: Tools, run: Run, order: OrderFacts) -> Money | None:
     """What was refunded since the run began and by none of our runs; None when nothing was."""
     runs = tools.runs.runs_of(run.place)
-    found = [one.refunded for one in _since(run, order) if made_by(one, order, runs) is None]
+    since = [one for one in _since(run, order) if not unpaid(one.statuses)]
+    found = [one.refunded for one in since if made_by(one, order, runs) is None]
     return total(found, order.refunded.currency) if found else None
 
 
-def _not_done(work: Work, step: Step, order: OrderFacts, waits: str | None) -> Choice:
-    paid = bool(step.receipt and decode(step.receipt.get("$refunds", []))) and not _failed(step)
-    marked = [one for one in order.refunds if step.marker in one.note]
-    noted = any(not _unpaid(one) for one in marked) and not _failed(step)
-    cancel = OPERATIONS[step.root].moves is Moves.NET_PAYMENT and _marked(step, order)
-    whole = cancel and (not step.moves > 0 or bool(_since(work.run, order))) and not _failed(step)
+def _not_done(step: Step, order: OrderFacts, waits: str | None) -> Choice:
+    """Never while Shopify shows that we did it: a cancel by us, or a refund of ours that was not refused payment."""
+    mine = [] if _cancels(step) else _mine(step, order)
+    paid = any(not unpaid(one.statuses) for one in mine)
+    rules = [
+        (_cancels(step) and _ours(step, order), OURS),
+        (paid and _marked(step, order), FOUND),
+        (paid, PAID),
+    ]
     effect = "Sends nothing, and this run pays nothing back. The order is free again"
     effect += f": {step.moves.show()} can be refunded anew by anybody who may." if step.moves > 0 else "."
-    if _failed(step) or marked:
+    if mine:
         effect = f"Sends nothing. The refund stays recorded in Shopify unpaid; pay {step.moves.show()} another way."
-    return Choice(NOT_DONE, "Close, not done", effect, _first([(paid, PAID), (noted or whole, FOUND)]) or waits)
+    return Choice(NOT_DONE, "Close, not done", effect, _first(rules) or waits)
+
+
+def _ours(step: Step, order: OrderFacts) -> bool:
+    """The order is cancelled, and by this step: its reference is in the staff note, or its job said so."""
+    marked = step.marker in (order.staff_note or "")
+    return order.cancelled_at is not None and (marked or bool((step.receipt or {}).get("$job")))
 
 
 def _marked(step: Step, order: OrderFacts) -> bool:
     """Our reference in a refund's note, or in the staff note of the order's cancel; twice counts too."""
     noted = order.cancelled_at is not None and step.marker in (order.staff_note or "")
     return noted or any(step.marker in one.note for one in order.refunds)
-
-
-def _unpaid(refund: RefundSeen) -> bool:
-    return bool({"FAILURE", "ERROR"} & set(refund.statuses))
-
-
-def _failed(step: Step) -> bool:
-    rows = decode((step.receipt or {}).get("$refunds", []))
-    return any(status in ("FAILURE", "ERROR") for one in rows for status in one["statuses"])
 
 
 def _asked(step: Step, amount: Money) -> str:

@@ -11,7 +11,7 @@ from plugin.errors import OrderActionsError
 from plugin.logs import tell
 from plugin.points import Point, reached
 from plugin.ports import LostLease, Tools
-from plugin.reading import Seen, keep, look
+from plugin.reading import Seen, keep
 from plugin.reconcile import Kind as Next
 from plugin.reconcile import decide, same_world
 from plugin.settling import Work, seen_of, settle, settle_time, words_for
@@ -70,10 +70,10 @@ def advance(work: Work, fresh: bool) -> None:
             return None
         if step.state is StepState.SENDING:
             return work.record(step, StepState.UNKNOWN, error=STOPPED)
-        if spec is None:
-            return work.record(step, StepState.REVIEW, error=NO_RULES)
-        if step.state is StepState.CONFIRMED:
+        if step.state is StepState.CONFIRMED and (spec is not None or "$accepted" in (step.receipt or {})):
             moved_on = settle(work, step, spec)
+        elif spec is None:
+            return work.record(step, StepState.REVIEW, error=NO_RULES)
         elif step.state is StepState.UNKNOWN:
             moved_on = _find_out(work, step, spec)
         else:
@@ -142,11 +142,10 @@ def _blocked(work: Work, step: Step) -> bool | None:
     if step.position == 0 and age > FIRST_SEND_WITHIN:
         work.record(step, StepState.FAILED, error=NEVER_SENT)
         return True
-    try:
-        now = look(work.tools, work.run.place).facts
-    except (OrderActionsError, ValueError):
+    seen = work.look(step)
+    if seen is None:
         return False
-    if same_world(work.run, step, now):
+    if same_world(work.run, step, seen.facts):
         return None
     work.record(step, StepState.FAILED, error=MOVED)
     return True
@@ -156,18 +155,19 @@ def _done(work: Work, step: Step, spec: StepSpec, verdict: Verdict) -> bool:
     payload = verdict.payload or {}
     kept = receipt(spec.mutation, payload)
     order = payload.get("order")
-    seen = _keep(work, order) if isinstance(order, Mapping) else None
+    seen = _keep(work, step, order) if isinstance(order, Mapping) else None
     if seen is not None:
         kept |= seen_of(work, step, kept, seen)
     work.record(step, StepState.CONFIRMED, receipt=kept)
     return True
 
 
-def _keep(work: Work, order: Mapping[str, Any]) -> Seen | None:
+def _keep(work: Work, step: Step, order: Mapping[str, Any]) -> Seen | None:
     """The order in an answer is the new snapshot; what is odd about it must not undo a proved call."""
     try:
         return keep(work.tools, work.run.place, order, work.tools.clock.now())
-    except (OrderActionsError, ValueError, KeyError, TypeError):
+    except (OrderActionsError, ValueError, KeyError, TypeError) as error:
+        work.unread(step, error)
         return None
 
 
@@ -190,11 +190,8 @@ def _not_done(work: Work, step: Step, spec: StepSpec, verdict: Verdict) -> bool:
 def _refused(work: Work, step: Step, spec: StepSpec, verdict: Verdict) -> bool:
     """User errors: read back once; only if the order stands still is it a proved refusal."""
     reached(Point.REFUSED)
-    try:
-        now = look(work.tools, work.run.place).facts
-    except (OrderActionsError, ValueError):
-        return _unknown(work, step, spec, verdict)
-    if not same_world(work.run, step, now):
+    seen = work.look(step)
+    if seen is None or not same_world(work.run, step, seen.facts):
         return _unknown(work, step, spec, verdict)
     words, mark = words_for(work, spec, verdict.errors)
     work.record(step, StepState.FAILED, error=words, error_field=mark)
@@ -218,9 +215,8 @@ def _find_out(work: Work, step: Step, spec: StepSpec) -> bool:
     """Ask the order what became of the call; send the same bytes again only while nothing moved."""
     now = work.tools.clock.now()
     reached(Point.DOUBT)
-    try:
-        seen = look(work.tools, work.run.place)
-    except (OrderActionsError, ValueError):
+    seen = work.look(step)
+    if seen is None:
         return False
     reached(Point.DOUBT_SEEN)
     decision = decide(work.run, step, seen.facts, now, settle_time(work.tools, work.run.place))

@@ -6,7 +6,7 @@ from typing import Any
 
 from plugin.bundle import Action, Poll, StepSpec
 from plugin.codec import decode, encode
-from plugin.documents import fingerprint
+from plugin.documents import REFUSED, fingerprint
 from plugin.errors import OrderActionsError
 from plugin.expr import ExprError, Expression, Scope
 from plugin.logs import tell
@@ -16,12 +16,12 @@ from plugin.ports import Tools
 from plugin.reading import Seen, keep, look
 from plugin.reconcile import CANCELLED_BY_OTHERS, RESEND_WITHIN, same_world
 from plugin.shapes import OrderFacts, Place, RefundSeen, Run, Step, StepState
-from plugin.telling import refusal, results, run_scope
+from plugin.telling import partly_paid, refusal, results, run_scope, unpaid
 from plugin.verdicts import UserError
 
 SETTLE_TIME = 420.0
 LOOK_AGAIN = 1.0  # seconds an order just seen need not be read again
-NOT_PAID = "The refund is recorded in Shopify, but the payment provider did not pay it back."
+NOT_PAID = "The refund is recorded in Shopify, but the payment provider did not pay it back, or not all of it."
 OTHER_MONEY = "Shopify paid back another amount than was asked for. Compare the order in Shopify with this run."
 NEVER_PAID = "Shopify did this, but shows no refund of it. Look at the order in Shopify."
 NEVER_ENDED = "Shopify accepted the cancel, but has not cancelled the order. Look at the order in Shopify."
@@ -47,6 +47,17 @@ class Work:
         if state is not step.state:  # a look that found nothing new is no news
             tell(f"step.{state}", self.run, step=step.name)
 
+    def unread(self, step: Step, error: Exception) -> None:
+        tell("step.unread", self.run, step=step.name, error=type(error).__name__)
+
+    def look(self, step: Step) -> Seen | None:
+        """The order now; None when it cannot be read, and whoever asks waits."""
+        try:
+            return look(self.tools, self.run.place)
+        except (OrderActionsError, ValueError) as error:
+            self.unread(step, error)
+            return None
+
 
 def settle_time(tools: Tools, place: Place) -> float:
     """Seconds after the last send in which Shopify may still carry it out."""
@@ -54,13 +65,17 @@ def settle_time(tools: Tools, place: Place) -> float:
     return float(store.settings.get("settle_time", SETTLE_TIME)) if store else SETTLE_TIME
 
 
-def settle(work: Work, step: Step, spec: StepSpec) -> bool:
-    """Look once more at a confirmed step. True when it came to an end, False while that is not known."""
+def settle(work: Work, step: Step, spec: StepSpec | None) -> bool:
+    """Look once more at a confirmed step. True when it came to an end, False while that is not known.
+
+    Money that a person took as this step's is followed without rules of the action.
+    """
     try:
-        if spec.poll is not None and not (step.receipt or {}).get("$job"):
+        if spec is not None and spec.poll is not None and not (step.receipt or {}).get("$job"):
             return _follow_job(work, step, spec, spec.poll)
         return _follow_money(work, step)
-    except (OrderActionsError, ExprError, ValueError, KeyError, TypeError):
+    except (OrderActionsError, ExprError, ValueError, KeyError, TypeError) as error:
+        work.unread(step, error)
         return False  # what cannot be read now is read by the worker later
 
 
@@ -75,7 +90,9 @@ def seen_of(work: Work, step: Step, kept: Mapping[str, Any], seen: Seen) -> dict
 
 
 def _refunds_of(run: Run, step: Step, kept: Mapping[str, Any], facts: OrderFacts) -> list[RefundSeen]:
-    """The refunds that are this step's: the one in its receipt, or those its cancel brought about."""
+    """The refunds that are this step's: those a person took, the one in its receipt, or those its cancel made."""
+    if "$accepted" in kept:
+        return [one for one in facts.refunds if one.id in kept["$accepted"]]
     own = kept.get("refund")
     if isinstance(own, Mapping):
         return [one for one in facts.refunds if one.id == own.get("id")]
@@ -183,14 +200,16 @@ def _holds(condition: Expression | None, work: Work, seen: Seen) -> bool:
 def _follow_money(work: Work, step: Step) -> bool:
     """A refund is money back only when its transactions say SUCCESS (docs: OrderTransaction.status)."""
     kept = dict(step.receipt or {})
-    if OPERATIONS[step.root].moves is Moves.NOTHING or not step.moves > 0:
+    nothing = OPERATIONS[step.root].moves is Moves.NOTHING or not step.moves > 0
+    if nothing or kept.get("$accepted") == []:  # nothing to follow, or a person said that nothing was paid back
         work.record(step, StepState.SETTLED, receipt=kept)
         return True
     old = work.tools.clock.now().timestamp() - kept.get("$at", 0) > LOOK_AGAIN
     if old and not _all_paid(decode(kept.get("$refunds", []))):
         kept |= seen_of(work, step, kept, look(work.tools, work.run.place))
     refunds = decode(kept.get("$refunds", []))
-    if any(status in ("FAILURE", "ERROR") for one in refunds for status in one["statuses"]):
+    new = "$accepted" not in kept  # a person who takes a part knows what is missing
+    if any(unpaid(one["statuses"]) or (new and partly_paid(one["statuses"])) for one in refunds):
         work.record(step, StepState.REVIEW, receipt=kept, error=NOT_PAID)
         return False
     if not _all_paid(refunds):
@@ -199,7 +218,7 @@ def _follow_money(work: Work, step: Step) -> bool:
         work.record(step, state, receipt=kept, error=NEVER_PAID if missing else None)
         return False
     as_asked = len(refunds) == 1 and refunds[0]["amount"] == step.moves
-    if not as_asked and "$accepted" not in kept:
+    if not as_asked and new:
         work.record(step, StepState.REVIEW, receipt=kept, error=OTHER_MONEY)
         return False
     work.record(step, StepState.SETTLED, receipt=kept)
@@ -207,5 +226,5 @@ def _follow_money(work: Work, step: Step) -> bool:
 
 
 def _all_paid(refunds: list[dict[str, Any]]) -> bool:
-    """A refund without transactions has paid nobody yet."""
-    return bool(refunds) and all(one["statuses"] and set(one["statuses"]) == {"SUCCESS"} for one in refunds)
+    """Nothing is pending; a refund without transactions has paid nobody yet."""
+    return bool(refunds) and all(one["statuses"] and set(one["statuses"]) - REFUSED == {"SUCCESS"} for one in refunds)

@@ -8,7 +8,7 @@ from plugin.ports import Tools
 from plugin.reading import Seen
 from plugin.review import REVIEW, decided_by, foreign
 from plugin.shapes import OrderFacts, Run, Session, StepState
-from plugin.telling import past_refunds, refunds_of, told
+from plugin.telling import paid_back, past_refunds, told
 
 
 def outcome(tools: Tools, session: Session, run: Run, order: OrderFacts | None = None) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def outcome(tools: Tools, session: Session, run: Run, order: OrderFacts | None =
         text = str(told(run, action, "pending")["text"])
     others = foreign(tools, run, order) if order is not None else None
     text = views.run_text(run, state, text, decided_by(tools, run), others)
-    return views.outcome(run, state, text, refunds_of(run), way_back(tools, session, run))
+    return views.outcome(run, state, text, paid_back(run), way_back(tools, session, run))
 
 
 def way_back(tools: Tools, session: Session, run: Run) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from plugin.bundle import Action
 from plugin.codec import decode, encode
+from plugin.documents import REFUSED
 from plugin.expr import ExprError, Scope, Value
 from plugin.filters import isolated
 from plugin.money import Money, total
@@ -18,7 +19,7 @@ def told(run: Run, action: Action | None, state: str) -> dict[str, Any]:
     return {
         "state": state,
         "text": _sentence(run, action, state, failed),
-        "refunds": [{"id": one["id"].rsplit("/", 1)[-1], "amount": encode(one["amount"])} for one in refunds_of(run)],
+        "refunds": [{"id": one["id"].rsplit("/", 1)[-1], "amount": encode(one["amount"])} for one in paid_back(run)],
         "field": failed.error_field if failed else None,
     }
 
@@ -42,6 +43,8 @@ def _of_step(step: Step) -> str:
     operation = OPERATIONS[step.root]
     amount = f" ({step.moves.show()})" if step.moves > 0 else ""
     if step.state is StepState.SETTLED:
+        back = moved(step)
+        amount = f" ({back.show()})" if back > 0 else ", nothing was paid back" if amount else ""
         return f"{operation.did}{amount}."
     if step.state is StepState.FAILED:
         return f"{operation.did_not}{amount}: {step.error or 'it was refused.'}"
@@ -62,6 +65,30 @@ def refunds_of(run: Run) -> list[dict[str, Any]]:
     return [one for step in run.steps for one in decode((step.receipt or {}).get("$refunds", []))]
 
 
+def paid_back(run: Run) -> list[dict[str, Any]]:
+    """Those of them that the payment provider did not refuse."""
+    return [one for one in refunds_of(run) if not unpaid(one["statuses"])]
+
+
+def unpaid(statuses: Sequence[str]) -> bool:
+    """No payment of the refund went."""
+    return bool(statuses) and set(statuses) <= REFUSED
+
+
+def partly_paid(statuses: Sequence[str]) -> bool:
+    """Of several payments some did not go."""
+    return bool(set(statuses) & REFUSED) and not unpaid(statuses)
+
+
+def moved(step: Step) -> Money:
+    """What a step that Shopify did paid back: as last seen, as a person said, else as it was sent."""
+    receipt = step.receipt or {}
+    refunds = decode(receipt.get("$refunds", []))
+    if refunds or "$accepted" in receipt:
+        return total([one["amount"] for one in refunds], step.moves.currency)
+    return step.moves
+
+
 def made_by(refund: RefundSeen, order: OrderFacts, runs: Sequence[Run]) -> Run | None:
     """The run that made a refund: by its receipt, its reference in the note, or its cancel; None when outside of us."""
     return next((run for run in runs if _made(refund, order, run)), None)
@@ -70,10 +97,12 @@ def made_by(refund: RefundSeen, order: OrderFacts, runs: Sequence[Run]) -> Run |
 def _made(refund: RefundSeen, order: OrderFacts, run: Run) -> bool:
     if any(one["id"] == refund.id for one in refunds_of(run)) or any(one.marker in refund.note for one in run.steps):
         return True
-    if not run.open or refund.id in run.facts["refunds"] or order.cancelled_at is None:
+    if refund.id in run.facts["refunds"] or order.cancelled_at is None:
         return False
     noted = [one for one in run.steps if one.marker in (order.staff_note or "")]
-    return any(one.moves == refund.refunded for one in noted)  # its cancel is not settled yet
+    if unpaid(refund.statuses):
+        return any(one.moves > 0 for one in noted)  # what its cancel tried to pay back
+    return run.open and any(one.moves == refund.refunded for one in noted)  # its cancel is not settled yet
 
 
 def past_refunds(
@@ -110,11 +139,8 @@ def _refund_row(
 def texts_scope(run: Run, action: Action) -> Scope:
     """The scope of `result` and `note`: what the form saw, what came back, what really moved."""
     currency = str(run.facts["currency"])
-    refunds = [one["amount"] for one in refunds_of(run)]
-    confirmed = {StepState.CONFIRMED, StepState.SETTLED}
-    if not refunds:  # recorded, but not read back yet: what was sent
-        refunds = [one.moves for one in run.steps if one.state in confirmed]
-    outcome = {"refunded": total(refunds, currency), "refund_ids": [one["id"] for one in refunds_of(run)]}
+    done = [moved(one) for one in run.steps if one.state in (StepState.CONFIRMED, StepState.SETTLED)]
+    outcome = {"refunded": total(done, currency), "refund_ids": [one["id"] for one in refunds_of(run)]}
     return run_scope(run, action).also(result=results(run, action), outcome=outcome)
 
 

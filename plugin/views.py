@@ -206,7 +206,12 @@ def outcome(
     }
 
 
-DECIDED = {"again": "send it again", "done": "it was done", "not-done": "close it, not done"}
+DECIDED = {
+    "again": "send it again",
+    "done": "it was done",
+    "cancelled": "it was cancelled, nothing was paid back",
+    "not-done": "close it, not done",
+}
 
 
 def decision(made: Resolution) -> dict[str, Any]:

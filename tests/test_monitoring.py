@@ -113,7 +113,7 @@ def test_no_figure_has_a_label_of_people_or_orders() -> None:
     labels = {one for table in (metrics.COUNTERS, metrics.TIMES, metrics.GAUGES) for _, names in table.values()
               for one in names}  # fmt: skip
     assert labels <= {"action", "outcome", "verdict", "result", "kind", "gate", "route", "method", "status", "call",
-                      "state"}  # fmt: skip
+                      "state", "decision"}  # fmt: skip
 
 
 def test_the_first_requests_of_a_process_may_come_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,14 @@ def test_a_second_step_is_not_sent_over_a_refund_made_before_the_first_one_ended
     assert same_world(replace(run, steps=(replace(first, receipt={}), second)), second, ORDER)
 
 
+def test_a_second_step_is_not_sent_over_somebody_elses_refund_whose_payment_failed() -> None:
+    failed = replace(ORDER, refunds=(replace(OURS, note="by hand", refunded=ZERO, statuses=("FAILURE",)),))
+    restock = replace(ORDER, refunds=(replace(OURS, note="Order canceled", refunded=ZERO, statuses=()),))
+    second = replace(STEP, position=1)
+    run = replace(RUN, facts={**RUN.facts, "refunds": []}, steps=(replace(STEP, receipt={}), second))
+    assert [same_world(run, second, one) for one in (failed, restock)] == [False, True]
+
+
 def in_doubt(shop: World, number: int, action: str, fault: str, **changes: object) -> str:
     view = shop.preview(number, action, shop.open(number, action), **changes)
     shop.fault(fault, on="refundCreate" if action == REFUND else "orderCancel")

@@ -26,6 +26,13 @@ def test_honest_runs_pay_once_lose_nothing_and_end(keys: bool) -> None:
     assert simulate(1, BUDGET, keys)[1] == []
 
 
+@pytest.mark.parametrize(("seed", "keys"), [(35865, True), (84592, True), (84592, False), (125427, True)])
+def test_a_cancel_that_met_a_humans_refund_and_whose_money_failed_is_closed_with_the_truth(
+    seed: int, keys: bool
+) -> None:  # fmt: skip
+    assert simulate(seed, 1, keys)[1] == []
+
+
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_bad_design_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plant = PLANTS[name]

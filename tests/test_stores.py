@@ -1,16 +1,22 @@
 """One contract for every database engine: runs, leases, orders, outbox."""
 
+import itertools
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, event, select, text
 
+from plugin import points
 from plugin.errors import FixTheSetup, LookAgain, WaitForRun
 from plugin.money import Money
-from plugin.ports import Alarm, AlarmKind, Doubt, LostLease, NewRun
+from plugin.points import Point
+from plugin.ports import Alarm, AlarmKind, Doubt, Grant, LostLease, NewRun
 from plugin.secrets import Keys
 from plugin.shapes import Note, Place, Plan, PlannedStep, StepState
 from plugin.stores.crm import SqlCrm
@@ -18,6 +24,7 @@ from plugin.stores.database import connect, open_database
 from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
 from plugin.stores.tables import crm_orders, metadata
+from plugin.stores.tables import orders as orders_table
 from plugin.stores.watch import SqlWatch
 from tests.proofs.sim.runs import MemoryRuns
 
@@ -212,6 +219,14 @@ class TestRuns:
         assert [run.id for run in runs.due_runs(soon)] == [RUN]
 
 
+def waits_for_us(engine: Engine) -> bool:
+    """Whether another transaction cannot go on before ours ends; SQLite's writers wait before they begin."""
+    if engine.dialect.name == "sqlite":
+        return True
+    with engine.connect() as tx:
+        return bool(tx.execute(text("select count(*) from pg_locks where not granted")).scalar_one())
+
+
 class TestWatch:
     def test_a_doubt_raises_its_alarm_once_and_is_lifted_once(self, engine: Engine, watch: SqlWatch) -> None:
         runs = SqlRuns(engine, KEYS.box())
@@ -230,6 +245,27 @@ class TestWatch:
         assert [watch.lift(1, "kim", "seen", NOW), watch.lift(1, "kim", "seen", NOW)] == [lifted, None]
         assert ([one.id for one in watch.alarms(active=True)], watch.alarms(active=False)[0]) == ([2], lifted)
         assert watch.raise_once(AlarmKind.DOUBT, doubt, "text", NOW) is None
+
+    def test_of_two_workers_that_raise_an_alarm_at_once_one_raises_it(
+        self, engine: Engine, watch: SqlWatch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        SqlRuns(engine, KEYS.box()).begin(new(), NOW)
+        doubt = Doubt(RUN, 0, PLACE.store, StepState.UNKNOWN, NOW, "HTTP 502")
+        ids: list[int | None] = []
+        other = threading.Thread(
+            target=lambda: ids.append(SqlWatch(engine).raise_once(AlarmKind.DOUBT, doubt, "text", NOW))
+        )
+
+        def meanwhile(point: Point) -> None:
+            if point is Point.ALARM_WRITTEN and not other.ident:
+                other.start()
+                while other.is_alive() and not waits_for_us(engine):
+                    other.join(0.01)
+
+        monkeypatch.setattr(points, "hook", meanwhile)
+        first = watch.raise_once(AlarmKind.DOUBT, doubt, "text", NOW)
+        other.join(10)
+        assert (first, ids, len(watch.alarms(active=True))) == (1, [None], 1)
 
     def test_the_figures_are_those_of_the_tables(self, engine: Engine, watch: SqlWatch) -> None:
         assert watch.problems() == []
@@ -350,6 +386,20 @@ def test_a_missing_driver_is_named_with_what_installs_it(monkeypatch: pytest.Mon
         open_database("postgresql://localhost/x")
 
 
+@contextmanager
+def at_connection(engine: Engine, number: int, do: Callable[[], object]) -> Iterator[None]:
+    """Something happens just before the code under test uses the database for the second time, or the third …"""
+    count = itertools.count(1)
+
+    def used(*_: object) -> None:
+        if next(count) == number:
+            do()
+
+    event.listen(engine, "checkout", used)
+    yield
+    event.remove(engine, "checkout", used)
+
+
 class TestCrm:
     @pytest.fixture
     def crm(self, engine: Engine) -> SqlCrm:
@@ -402,3 +452,38 @@ class TestCrm:
         assert crm.owed(NOW) == [], "nothing new was seen"
         orders.put_header(PLACE, "ada@example.com", {**header, "updatedAt": "2026-01-02T00:00:01Z"}, webhook=None)
         assert crm.owed(NOW)[0].row.current is None, "what was seen is older than the order"
+
+    def test_an_order_that_two_workers_owe_at_once_is_owed_once(
+        self, crm: SqlCrm, orders: SqlOrders, engine: Engine
+    ) -> None:
+        orders.put_header(PLACE, "ada@example.com", HEADER, webhook=None)
+        with at_connection(engine, 2, lambda: SqlCrm(engine, KEYS).owe(PLACE, "ada@example.com", NOW)):
+            crm.owe(PLACE, "ada@example.com", NOW)  # looks, then writes
+        assert [(one.row.name, one.attempts) for one in crm.owed(NOW)] == [("#1001", 0)]
+
+    def test_an_order_that_is_forgotten_meanwhile_is_not_shown(
+        self, crm: SqlCrm, orders: SqlOrders, engine: Engine
+    ) -> None:
+        orders.put_header(PLACE, "ada@example.com", HEADER, webhook=None)
+        crm.owe(PLACE, "ada@example.com", NOW)
+
+        def forget() -> None:
+            with engine.begin() as tx:
+                tx.execute(delete(orders_table))
+
+        with at_connection(engine, 2, forget):  # takes, then reads
+            assert crm.owed(NOW) == []
+
+    def test_grants_are_found_by_their_key_and_dropped_one_by_one_by_agent_or_all(self, crm: SqlCrm) -> None:
+        for key, user in (("a", "u"), ("b", "u"), ("c", "v"), ("d", "w")):
+            crm.put_grant(key, user, key.encode(), NOW)
+        crm.drop_grant("a")
+        assert (crm.grant("a"), crm.grant("b")) == (None, Grant("u", b"b", NOW))
+        assert (crm.drop_grants("u"), [one.user_id for one in crm.grants()]) == (1, ["v", "w"])
+        assert (crm.drop_grants(None), crm.grants()) == (2, [])
+
+    def test_the_newest_probe_of_an_organisation_counts(self, crm: SqlCrm) -> None:
+        later = NOW + timedelta(days=1)
+        crm.put_probe("acme", False, NOW)
+        crm.put_probe("acme", True, later)
+        assert (crm.probe("acme"), crm.probe("else")) == ((True, later), None)

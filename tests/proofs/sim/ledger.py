@@ -109,9 +109,10 @@ def _shown(books: Books) -> dict[str, Any]:
 
 
 def _refund(one: Refund) -> dict[str, Any]:
+    payment = {"id": f"{one.id}/t", "status": one.status, "amountSet": bag(one.cents)}
     return {
         "id": one.id,
         "note": one.note,
         "totalRefundedSet": bag(one.cents),
-        _TRANSACTIONS: {"nodes": [{"id": f"{one.id}/t", "status": one.status}] if one.cents else []},
+        _TRANSACTIONS: {"nodes": [payment] if one.cents else []},
     }

@@ -98,15 +98,15 @@ def there(step: Step, books: Books) -> bool:
         return False
     told = {one["id"] for one in (step.receipt or {}).get("$refunds", [])}
     paid = [one for one in books.refunds if one.id in told and one.status == "SUCCESS"]
-    if (step.receipt or {}).get("$accepted"):  # a person said that it is this: told with its real amount
-        return len(paid) == len(told)
+    if "$accepted" in (step.receipt or {}):  # a person said that it is this: told with its real amount, and all of it
+        return len(paid) == len(told) and {one.id for one in mine(step, books) if one.counts and one.cents} <= told
     own = step.root == "orderCancel" or [one.id for one in mine(step, books)] == [one.id for one in paid]
     return bool(own and sum(one.cents for one in paid) == int(step.moves.amount * 100))
 
 
 def traces(step: Step, books: Books) -> bool:
-    """Not done is untrue. After a receipt a person may close a run whose money did not go."""
-    if step.root == "orderCancel" and step.receipt is None:
+    """Not done is untrue: our cancel is there, whatever became of its money, or a refund of ours that pays."""
+    if step.root == "orderCancel":
         return bool(books.cancelled and step.marker in (books.staff_note or ""))
     return any(one.counts for one in mine(step, books))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from plugin import flow, reading, settling
 from plugin.errors import LookAgain, OrderActionsError
 from plugin.plan import money_moved
-from plugin.review import AGAIN, NOT_DONE, resolve
+from plugin.review import AGAIN, CANCELLED, NOT_DONE, resolve
 from plugin.review import DONE as DONE_SO
 from plugin.shapes import Plan, Run, StepState
 from plugin.tokens import FormClaims
@@ -117,9 +117,8 @@ class Person:
             return
         doubtful = [one for one in row.steps if one.state is StepState.REVIEW]
         if doubtful:
-            first = self._choice(row.shown(), doubtful[0].position)
-            open_ways = (first, NOT_DONE, DONE_SO)  # what is refused is closed on the page; a person takes another way
-            self._resolve(Process(world, "person"), open_ways[self.refused % 3])
+            ways = self._true(row.shown(), doubtful[0].position)
+            self._resolve(Process(world, "person"), ways[self.refused % len(ways)])
         self.come(900)
 
     def _resolve(self, process: Process, how: str) -> None:
@@ -134,15 +133,16 @@ class Person:
         except Killed:
             self.world.counts["crashes"] += 1
 
-    def _choice(self, run: Run, position: int) -> str:
+    def _true(self, run: Run, position: int) -> tuple[str, ...]:
+        """What is true, as somebody sees it who looks at the order and its payments in Shopify: what is refused is
+        closed on the page, and a person takes the next. A cancel that found nothing left, because a human had paid
+        all of it back, ends with the human's refund."""
         step, books = run.steps[position], self.world.shop.books
-        if step.receipt is not None and not any(one.counts for one in mine(step, books)):
-            return NOT_DONE  # recorded, and the money did not go: it is paid in another way
-        own = mine(step, books)
-        made = [one for one in own if one.counts]
-        if traces(step, books):
-            accepted = "$refunds" in (step.receipt or {}) or step.root != "orderCancel"
-            return made[0].id.rsplit("/", 1)[-1] if accepted and made else DONE_SO
+        paid = tuple(one.id.rsplit("/", 1)[-1] for one in mine(step, books) if one.counts and one.cents)
+        if step.root == "orderCancel" and traces(step, books):
+            return (DONE_SO, *paid) if paid or not step.moves > 0 else (CANCELLED, DONE_SO)
+        if paid:
+            return paid
         young = step.first_sent_at and (self.world.hub.moment() - step.first_sent_at).total_seconds() < 22 * 3600
         still = step.receipt is None and not any(one.by == "human" for one in books.refunds) and not books.cancelled
-        return AGAIN if young and still and self.world.rng.random() < 0.5 else NOT_DONE
+        return (AGAIN, NOT_DONE) if young and still and self.world.rng.random() < 0.5 else (NOT_DONE,)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from plugin import documents, flow, reading, reconcile, runtime, settling, sync
+from plugin import documents, flow, reading, reconcile, review, runtime, settling, sync
 from plugin.drafts import Draft
 from plugin.flow import View
 from plugin.ports import Tools
@@ -170,7 +170,7 @@ def quick() -> Iterator[None]:
         (reading, "selection"): lru_cache(reading.selection),
         (documents, "payload_selection"): lru_cache(documents.payload_selection),
         **{(module, "fingerprint"): _fingerprint for module in (flow, reconcile, settling)},
-        **{(module, "tell"): lambda *event, **known: None for module in (flow, runtime, settling, sync)},
+        **{(module, "tell"): lambda *event, **known: None for module in (flow, review, runtime, settling, sync)},
     }  # fmt: skip
     kept = {place: getattr(*place) for place in old}
     for (module, name), new in old.items():
