@@ -19,7 +19,9 @@ bundle_option = click.option("--bundle", type=click.Path(file_okay=False, exists
 def app_of(bundle: Path | None) -> "App":
     from plugin.app import build, config_from, find_bundle
 
-    return build(config_from(os.environ), find_bundle(bundle))
+    app = build(config_from(os.environ), find_bundle(bundle))
+    click.get_current_context().call_on_close(app.close)
+    return app
 
 
 @click.group()

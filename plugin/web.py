@@ -219,9 +219,10 @@ class _Door:
         body = request.get_data()
         headers = dict(request.headers.items())
         try:
-            webhooks.verify(body, headers, webhook_secrets(self._app, webhooks.told(headers, "shop-domain")))
+            delivery = webhooks.delivery_of(headers)
+            webhooks.verify(body, headers, webhook_secrets(self._app, delivery.store))
             inbox = webhooks.Inbox(self._tools, self._app.connections, self._app.privacy)
-            result = webhooks.take(inbox, webhooks.delivery_of(headers), body)
+            result = webhooks.take(inbox, delivery, body)
         except SignInAgain as error:
             tell("webhook.refused", error=type(error).__name__)
             raise

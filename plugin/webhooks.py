@@ -59,7 +59,10 @@ def told(headers: Mapping[str, str], name: str) -> str:
 
 
 def delivery_of(headers: Mapping[str, str]) -> Delivery:
-    """What the headers tell. Raises ValueError when one is missing, SignInAgain when two contradict each other."""
+    """What the headers tell. Raises SignInAgain without a signature, or when two contradict each other; ValueError
+    when another is missing."""
+    if not told(headers, "hmac-sha256"):
+        raise SignInAgain("The webhook has no signature.")
     store, topic, id = (told(headers, name) for name in ("shop-domain", "topic", "webhook-id"))
     if not (store and topic and id):
         raise ValueError("the delivery lacks its store, topic or id")
