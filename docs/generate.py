@@ -71,6 +71,12 @@ BELIEFS = (
     "That a mutation refused by GraphQL's own validation, by access rights or by its cost ran nothing.",
     "What a list with `first` costs. It counts like a connection without the connection's own 2 points; "
     "estimates, and what the sandbox store charges, rest on it.",
+    "That `orders(query: \"name:…\")` finds an order by its number however its prefix is written. What it finds "
+    "is compared exactly; at worst an order is not found.",
+    "That the result of a bulk operation lies at `storage.googleapis.com`, as every published example has it. "
+    "Another address is refused, and named.",
+    "That a bulk query takes `orders` with the filter `created_at` and the fields of a list's row.",
+    "That `Order.phone` and a customer's phone are in E.164. Otherwise they match nothing.",
     "That a key of `@idempotent` is kept for 24 hours. We never send the same call again by ourselves yet, "
     "except when Shopify said that the rate limit refused it.",
 )

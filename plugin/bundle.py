@@ -147,3 +147,4 @@ class Bundle:
     role_groups: Mapping[str, str]
     host: str = "token"
     identity: str = "oauth"
+    scopes: tuple[str, ...] = ()  # asked for beside those of the actions

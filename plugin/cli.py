@@ -14,6 +14,7 @@ import click
 
 from plugin.cli_database import backup, migrate, restore
 from plugin.cli_doctor import doctor
+from plugin.cli_orders import backfill, import_legacy
 from plugin.cli_privacy import privacy
 from plugin.cli_stores import keys, stores
 from plugin.errors import FixTheBundle, OrderActionsError
@@ -51,6 +52,8 @@ cli.add_command(doctor)
 cli.add_command(stores)
 cli.add_command(keys)
 cli.add_command(privacy)
+cli.add_command(import_legacy)
+cli.add_command(backfill)
 
 
 @cli.command()

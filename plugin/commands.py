@@ -13,13 +13,13 @@ from plugin.drafts import draft, judge
 from plugin.errors import FixTheForm, FixTheSetup, NotAllowed, NothingHere
 from plugin.permissions import permission_set, require
 from plugin.ports import Alarm
+from plugin.reading import find_by_number, place_of
 from plugin.schema_pull import bundle_documents
 from plugin.schema_pull import pull as cut
 from plugin.shapes import Agent, Customer, Place, Run, Session
 from plugin.telling import paid_back
 from plugin.tokens import new_run_id
 
-FIND = """query Find($query: String!) { orders(first: 5, query: $query) { nodes { id name email } } }"""
 FIND_BY_ID = """query FindById($id: ID!) { order(id: $id) { id name email } }"""
 FOLLOW_SECONDS = 60.0
 NEWEST = 100
@@ -144,11 +144,8 @@ def _in_store(app: App, store: str, name: str) -> list[tuple[Place, str]]:
         place = Place(store, name.rsplit("/", 1)[-1])
         found = [app.tools.commerce.read(store, FIND_BY_ID, {"id": place.gid})["order"]]
     else:
-        wanted = name if name.startswith("#") else f"#{name}"
-        quoted = wanted.replace("\\", "\\\\").replace('"', '\\"')
-        nodes = app.tools.commerce.read(store, FIND, {"query": f'name:"{quoted}"'})["orders"]["nodes"]
-        found = [node for node in nodes if node["name"] == wanted]
-    return [(Place(store, one["id"].rsplit("/", 1)[-1]), one["email"] or "") for one in found if one]
+        found = find_by_number(app.tools, store, name)
+    return [(place_of(store, one), one["email"] or "") for one in found if one]
 
 
 def list_runs(bundle: Path | None, only_open: bool) -> Iterator[str]:

@@ -16,9 +16,9 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from plugin.app import App, Config, build
 from plugin.errors import FixTheSetup
+from plugin.legacy import import_legacy
 from plugin.sandbox import desk, store
 from plugin.store_setup import connect_token
-from plugin.sync import import_legacy
 from plugin.web import create_web
 from plugin.worker import Worker
 
@@ -77,8 +77,8 @@ def running(
         )
         stack.callback(served.close)
         _load(store_url, loads, say)
-        legacy = requests.get(f"{store_url}/_sandbox/legacy", timeout=10).json()
-        import_legacy(app.tools, DOMAIN, legacy)
+        legacy = requests.get(f"{store_url}/_sandbox/legacy", timeout=10).text
+        import_legacy(app.tools, DOMAIN, legacy, "the older app")
         stack.enter_context(_serving(app, ports[1]))
         stack.callback(desk.serve(ports[0], f"{card_url}/card", jwt_secret, store_url, notes).close)
         yield Demo(desk_url, card_url, store_url, app)

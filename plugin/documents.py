@@ -19,6 +19,7 @@ from graphql import (
 
 from plugin.codec import encode
 from plugin.money import Money, total
+from plugin.phones import e164
 from plugin.selection import merge, own_key, restore, root_selection, selection, sent_key
 from plugin.shapes import OrderFacts, RefundSeen
 
@@ -27,7 +28,7 @@ MAX_REFUNDS = 50
 MAX_PAGES = 10
 
 FACTS = """
-  id name email updatedAt cancelledAt
+  id name email phone updatedAt cancelledAt
   cancellation { staffNote }
   displayFinancialStatus displayFulfillmentStatus
   netPaymentSet { shopMoney { amount currencyCode } presentmentMoney { amount currencyCode } }
@@ -193,6 +194,7 @@ def facts(snapshot: Mapping[str, Any]) -> OrderFacts:
         id=view["id"],
         name=view["name"],
         email=view["email"] or "",
+        phone=e164(view["phone"] or ""),
         updated_at=view["updatedAt"],
         cancelled_at=view["cancelledAt"],
         staff_note=(view["cancellation"] or {}).get("staffNote"),

@@ -29,7 +29,7 @@ from plugin.errors import (
 )
 from plugin.logs import tell
 from plugin.pace import pace
-from plugin.permissions import READ, check_limit, permission_set, require
+from plugin.permissions import READ, SEARCH, check_limit, permission_set, require
 from plugin.points import Point, reached
 from plugin.ports import AlarmKind, NewRun, Tools
 from plugin.reading import Seen, kept, list_orders, look, snapshot
@@ -37,7 +37,7 @@ from plugin.review import REVIEW
 from plugin.runtime import carry_out
 from plugin.shapes import Agent, FormState, Identity, Place, Plan, Run, Session, StoreInfo
 from plugin.standing import may_follow, open_run, outcome, past, refunds, waiting
-from plugin.tokens import FormClaims, SessionClaims, Tokens, new_run_id
+from plugin.tokens import FormClaims, FoundClaims, SessionClaims, Tokens, new_run_id
 
 OTHER_AMOUNT = "The amount is not the one you were shown. Nothing was done; look at it and press again."
 NOT_SENT = (
@@ -73,8 +73,13 @@ def sign_in(tools: Tools, tokens: Tokens, identity: Identity) -> tuple[str, str]
     return tokens.seal_session(claims, tools.clock.now()), start
 
 
-def session_of(tools: Tools, claims: SessionClaims, door: str = "card") -> Session:
-    """The permission set is looked up at every request, so that a changed bundle holds at once."""
+def session_of(
+    tools: Tools, claims: SessionClaims, door: str = "card", proof: FoundClaims | None = None
+) -> Session:  # fmt: skip
+    """The permission set is looked up at every request, so that a changed bundle holds at once.
+
+    `proof` of an order found by its number counts for the agent who found it, beside the same customer.
+    """
     reached(Point.SESSION_OPEN)
     found = tools.bundle.permission_sets.get(claims.permission_set)
     if found is None:
@@ -83,7 +88,11 @@ def session_of(tools: Tools, claims: SessionClaims, door: str = "card") -> Sessi
         raise SignInAgain("What you may do has changed. Open the card again.")
     grants = found.grants & {READ} if claims.read_only else found.grants
     agent = Agent(claims.agent_id, claims.agent_name, found.name, grants, found.limit)
-    return Session(agent, claims.customer, claims.conversation, claims.place, door)
+    lent = None
+    if proof and (proof.agent_id, proof.customer_id) == (agent.id, claims.customer.id) and SEARCH in grants:
+        lent = proof.place
+        tell("order.lent", agent=agent.id, store=lent.store, order=lent.order)
+    return Session(agent, claims.customer, claims.conversation, claims.place, door, lent)
 
 
 # ---------------------------------------------------------------- the card
@@ -92,27 +101,28 @@ def session_of(tools: Tools, claims: SessionClaims, door: str = "card") -> Sessi
 def card(tools: Tools, session: Session, query: str = "", page: int = 1, *, force: bool = False) -> View:
     """The customer's orders, from our tables; Shopify is asked at first sight and when the list is old."""
     require(session.agent, READ, tools.bundle.permissions)
-    email, now = session.customer.email, tools.clock.now()
+    customer, now = session.customer, tools.clock.now()
     problem, oldest = None, 0
-    if not email:
-        problem = "The CRM has no e-mail for this customer, so no orders can be found."
-    for store in tools.commerce.stores() if email else ():
-        listed = tools.orders.listed_at(store.domain, email)
+    if not customer.known_by:
+        problem = "The CRM has no e-mail and no certain phone number for this customer, so no orders can be found."
+    for store in tools.commerce.stores() if customer.known_by else ():
+        listed = tools.orders.listed_at(store.domain, customer.known_by)
         age = None if listed is None else views.seconds_since(listed, now)
         if force or age is None or age > int(store.settings["snapshot_max_age"]):
             try:
-                list_orders(tools, store.domain, email)
+                list_orders(tools, store.domain, customer)
                 age = 0
             except OrderActionsError as error:
                 problem = str(error)
         oldest = max(oldest, age or 0)
-    rows = tools.orders.orders_of(email)
+    rows = tools.orders.orders_of(customer)
     stores = {one.domain: one for one in tools.commerce.stores()}
     opened = tools.runs.open_runs()
     shown = [row for row in rows if row.place.store in stores]
     context = views.order_list(
         session.customer, shown, stores, {run.place for run in opened}, query, page, oldest, problem,
         len(waiting(tools, opened)) if REVIEW in session.agent.permissions else 0,
+        SEARCH in session.agent.permissions,
     )  # fmt: skip
     return View("order_list", context)
 
@@ -122,9 +132,9 @@ def order(tools: Tools, session: Session, place: Place, *, force: bool = False) 
     require(session.agent, READ, tools.bundle.permissions)
     store = store_of(tools, place)
     row = tools.orders.order(place)
-    if row is not None and row.legacy and tools.orders.owns(row, session.customer.email):
+    if row is not None and row.legacy and (session.found == place or tools.orders.owns(row, session.customer)):
         return _legacy(store, place, row.name)
-    fresh = None if force else snapshot(tools, place, session.customer.email)
+    fresh = None if force else snapshot(tools, place, session.customer)
     seen, at = fresh or (look(tools, place), tools.clock.now())
     must_own(session, seen)
     opened = tools.runs.open_run(place)
@@ -137,6 +147,7 @@ def order(tools: Tools, session: Session, place: Place, *, force: bool = False) 
         "refresh_url": f"{views.order_url(place)}/refresh",
         "age_seconds": views.seconds_since(at, tools.clock.now()),
         "stale_reason": None,
+        "stranger": views.stranger(seen.facts.email) if session.found == place else None,
         "actions": actions,
         "may_act": bool(actions),
         "run": open_run(tools, session, opened, seen.facts) if opened else None,
@@ -271,6 +282,7 @@ def _begin(
             "url": views.admin_url(store, place.order),
             "raw": _digest(raw),
             "permission_set": agent.permission_set,
+            "found_by_number": session.found == place,
         },
         texts=encode(filled.scope.given()),
         pace=pace(store.settings),
@@ -319,7 +331,7 @@ def _must_be_free(tools: Tools, session: Session, place: Place) -> None:
     run = tools.runs.open_run(place)
     if run is None:
         return
-    must_own(session, kept(tools, place, session.customer.email) or look(tools, place))
+    must_own(session, kept(tools, place, session.customer) or look(tools, place))
     title = views.TITLES[views.run_state(run, tools.clock.now())]
     raise WaitForRun(f"{run.agent_name} is working on this order: {title}. Go back to the order.", run.id)
 

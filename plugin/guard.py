@@ -59,6 +59,7 @@ ROUTES: Mapping[str, Route] = {
     "POST /session": Route(Proof.TOKEN, Pages.OURS),
     "GET /orders": _SHOWN,
     "POST /orders/refresh": _SENT,
+    "GET /orders/find": _SHOWN,
     f"GET {ORDER}": _SHOWN,
     f"POST {ORDER}/refresh": _SENT,
     f"GET {ORDER}/actions/<action>": _SHOWN,

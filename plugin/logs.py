@@ -47,6 +47,8 @@ EVENTS: Mapping[str, Event] = {
     "step.unknown": Event("warning", "anything may have happened; the program finds out"),
     "step.review": Event("warning", "a person must decide"),
     "step.unread": Event("warning", "the order, or a cancel's job, could not be read for a call"),
+    "order.searched": Event("info", "an agent looked for an order by its number; `order` when there is one"),
+    "order.lent": Event("warning", "an agent used somebody else's order, found by its number"),
     "shopify.throttled": Event("info", "Shopify asked to slow down; the reading waits"),
     "shopify.failed": Event("warning", "Shopify could not be read"),
     "note.sent": Event("info", "the CRM took a run's note", "notes"),

@@ -10,6 +10,7 @@ from plugin.money import Money
 from plugin.shapes import Agent, Plan
 
 READ = "shopify.order.read"
+SEARCH = "shopify.order.search"
 
 
 def permission_set(bundle: Bundle, role_groups: Iterable[str]) -> PermissionSet:

@@ -25,6 +25,8 @@ class Point(Enum):
     SNAPSHOT_COMMITTED = "the order's snapshot is committed, nothing is decided by it"
     LISTED_WRITTEN = "that a customer's orders were listed is written, not committed"
     LISTED_COMMITTED = "that a customer's orders were listed is committed"
+    BACKFILL_WRITTEN = "how far orders were brought in is written, not committed"
+    BACKFILL_COMMITTED = "how far orders were brought in is committed"
     # a run
     RUN_WRITTEN = "run and steps are written, not committed"
     RUN_COMMITTED = "run and steps are committed, nobody holds them"

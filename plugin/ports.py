@@ -1,6 +1,6 @@
 """The sockets: what the program needs of a shop, a CRM and a database, and what each must promise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,11 +8,14 @@ from typing import Any, Protocol
 
 from plugin.bundle import Bundle
 from plugin.documents import OrderQuery
+from plugin.errors import NothingHere
 from plugin.metrics import Figures
 from plugin.money import Money
 from plugin.oversight import Health, Mark, Paid, Queue, Wanted
 from plugin.pace import Pace
 from plugin.shapes import (
+    Backfill,
+    Customer,
     Identity,
     Note,
     OrderRow,
@@ -56,7 +59,15 @@ class Commerce(Protocol):
         """One query, once, unjudged: for whoever looks after the connection."""
         ...
 
+    def export(self, store: str, url: str) -> Iterator[bytes]:
+        """The lines of a bulk operation's result. Raises Gone, FixTheSetup for an address not Shopify's, TryLater."""
+        ...
+
     def stores(self) -> Sequence[StoreInfo]: ...
+
+
+class Gone(Exception):
+    """What Shopify collected is not there any more; it keeps it for seven days."""
 
 
 class Host(Protocol):
@@ -76,7 +87,7 @@ class Host(Protocol):
         ...
 
     def put_order(self, row: OrderRow, email: str, store_name: str) -> None:
-        """Show the order as it stands on the timeline of the customer with this e-mail; safe to repeat.
+        """Show the order as it stands on the timeline of the customer with this e-mail, or phone; safe to repeat.
 
         Raises TryLater when it must be tried again.
         """
@@ -261,19 +272,23 @@ class LostLease(Exception):
 
 
 class Orders(Protocol):
-    """Tables `orders`, `customers_seen` and `webhooks_seen`."""
+    """Tables `orders`, `backfills`, `customers_seen` and `webhooks_seen`."""
 
     def order(self, place: Place) -> OrderRow | None: ...
 
-    def orders_of(self, email: str) -> Sequence[OrderRow]: ...
+    def orders_of(self, customer: Customer) -> Sequence[OrderRow]:
+        """Newest first, by the rule of `Customer.bought`."""
+        ...
 
-    def owns(self, row: OrderRow, email: str) -> bool: ...
+    def owns(self, row: OrderRow, customer: Customer) -> bool: ...
 
     def listed_at(self, store: str, email: str) -> datetime | None: ...
 
     def mark_listed(self, store: str, email: str, now: datetime) -> None: ...
 
-    def put_header(self, place: Place, email: str, header: Mapping[str, Any], *, webhook: datetime | None) -> bool:
+    def put_header(
+        self, place: Place, email: str, header: Mapping[str, Any], *, webhook: datetime | None, phone: str = ""
+    ) -> bool:  # fmt: skip
         """Insert, or replace what is older by `updatedAt`; an update heals a legacy order. True if taken."""
         ...
 
@@ -285,7 +300,17 @@ class Orders(Protocol):
         """Something of this order changed: its snapshot is not fresh any more."""
         ...
 
-    def put_legacy(self, place: Place, email: str, header: Mapping[str, Any]) -> None: ...
+    def put_legacy(self, place: Place, email: str, header: Mapping[str, Any], *, phone: str = "") -> bool:
+        """Insert what an older app knew of an order; an order that is known stays as it is. True if taken."""
+        ...
+
+    def backfill(self, store: str) -> Backfill | None:
+        """The one that was begun and not finished."""
+        ...
+
+    def keep_backfill(self, store: str, kept: Backfill | None) -> None:
+        """How far it is; None when it is finished, or cannot go on."""
+        ...
 
     def webhook_seen(self, store: str, webhook_id: str, topic: str) -> bool: ...
 
@@ -410,3 +435,13 @@ class Tools:
 
     def store(self, domain: str) -> StoreInfo | None:
         return next((one for one in self.commerce.stores() if one.domain == domain), None)
+
+    def store_named(self, domain: str | None) -> StoreInfo:
+        """The store a command names; the only one when it names none. Raises NothingHere."""
+        stores = self.commerce.stores()
+        found = [one for one in stores if domain in (None, one.domain)]
+        if len(found) != 1:
+            raise NothingHere(
+                f"Name one connected store: {', '.join(one.domain for one in stores) or 'there is none'}."
+            )
+        return found[0]

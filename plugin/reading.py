@@ -9,16 +9,29 @@ from graphql import print_ast
 
 from plugin.bundle import Action
 from plugin.documents import MAX_PAGES, MAX_REFUNDS, facts
-from plugin.errors import ActInShopify, NothingHere, TryLater
+from plugin.errors import ActInShopify, FixTheSetup, NothingHere, TryLater
+from plugin.permissions import missing_scopes
+from plugin.phones import e164
 from plugin.points import Point, reached
 from plugin.ports import Tools
-from plugin.selection import decode, restore, selection, sent_key
-from plugin.shapes import OrderFacts, Place
+from plugin.selection import decode, merge, restore, selection, sent_key
+from plugin.shapes import Customer, OrderFacts, Place
 
 WITH_WEBHOOKS = 900
 
+HEADER = """
+  id name email phone createdAt updatedAt cancelledAt displayFinancialStatus displayFulfillmentStatus
+  totalPriceSet { presentmentMoney { amount currencyCode } }
+  totalRefundedSet { presentmentMoney { amount currencyCode } }
+"""
 LIST = """query Orders($query: String!) {
   orders(first: 50, query: $query, sortKey: CREATED_AT, reverse: true) { nodes %s }
+}"""
+# `orders` has no filter by phone; a customer's phone is unique in a store.
+LIST_BY_PHONE = """query OrdersByPhone($phone: String!) {
+  customerByIdentifier(identifier: {phoneNumber: $phone}) {
+    orders(first: 50, sortKey: CREATED_AT, reverse: true) { nodes %s }
+  }
 }"""
 
 
@@ -63,14 +76,17 @@ def keep(tools: Tools, place: Place, data: Any, asked_at: datetime) -> Seen:
     Raises NothingHere for an order the store does not have, ActInShopify for one too long to be sure of.
     """
     if data is None:
-        raise NothingHere("Shopify does not have this order, or this store may not read orders that old.")
+        raise NothingHere(
+            "Shopify does not show this order: it was deleted, or it is older than 60 days and the app lacks the "
+            "access scope read_all_orders."
+        )
     whole = _to_the_end(tools, place, data)
     reached(Point.ORDER_ANSWERED)
     known = facts(whole)
     if len(known.refunds) >= MAX_REFUNDS:
         raise ActInShopify("This order has too many refunds to be handled safely here. Work on it in Shopify.")
     seen = Seen(place, whole, known)
-    tools.orders.put_header(place, known.email, header(seen.data), webhook=None)
+    tools.orders.put_header(place, known.email, header(seen.data), webhook=None, phone=known.phone)
     tools.orders.put_snapshot(place, whole, asked_at)
     if tools.host.keeps_orders:
         tools.crm.owe_details(place)
@@ -113,10 +129,10 @@ def header(data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def kept(tools: Tools, place: Place, email: str) -> Seen | None:
+def kept(tools: Tools, place: Place, customer: Customer) -> Seen | None:
     """Our own snapshot of the order, however old."""
     row = tools.orders.order(place)
-    if row is None or row.snapshot is None or not tools.orders.owns(row, email):
+    if row is None or row.snapshot is None or not tools.orders.owns(row, customer):
         return None
     try:
         return Seen(place, row.snapshot, facts(row.snapshot))
@@ -124,7 +140,7 @@ def kept(tools: Tools, place: Place, email: str) -> Seen | None:
         return None  # kept by another bundle that read other fields
 
 
-def snapshot(tools: Tools, place: Place, email: str) -> tuple[Seen, datetime] | None:
+def snapshot(tools: Tools, place: Place, customer: Customer) -> tuple[Seen, datetime] | None:
     """Our own snapshot when it is fresh: young enough, and not older than the last webhook."""
     row = tools.orders.order(place)
     store = tools.store(place.store)
@@ -137,25 +153,62 @@ def snapshot(tools: Tools, place: Place, email: str) -> tuple[Seen, datetime] | 
         longest = max(longest, WITH_WEBHOOKS)  # webhooks of this order arrive: they tell when it changes
     if (tools.clock.now() - row.snapshot_at).total_seconds() > longest:
         return None
-    seen = kept(tools, place, email)
+    seen = kept(tools, place, customer)
     return (seen, row.snapshot_at) if seen else None
 
 
-def list_orders(tools: Tools, store: str, email: str) -> None:
-    """First sight of a customer: one query by e-mail; answers with another e-mail are dropped."""
-    reads = tools.bundle.cards["order_list"].reads or ""
-    quoted = email.replace("\\", "\\\\").replace('"', '\\"')
-    document = LIST % _selection_text(reads)
-    data = tools.commerce.read(store, document, {"query": f'email:"{quoted}"'})
-    for node in data["orders"]["nodes"]:
-        if (node["email"] or "").casefold() != email.casefold():
+def list_orders(tools: Tools, store: str, customer: Customer) -> None:
+    """First sight of a customer: one query by e-mail, by phone if that finds nothing; others' orders are dropped."""
+    nodes = _listed(tools, store, f"email:{quoted(customer.email)}") if customer.email else []
+    if not nodes and customer.phone and _may_look_by_phone(tools, store, customer):
+        nodes = _by_phone(tools, store, customer.phone)
+    for node in nodes:
+        email, phone = node["email"] or "", e164(node["phone"] or "")
+        if not customer.bought(email, phone):
             continue
-        place = Place(store, node["id"].rsplit("/", 1)[-1])
-        tools.orders.put_header(place, email, header(node), webhook=None)
+        place = place_of(store, node)
+        tools.orders.put_header(place, email, header(node), webhook=None, phone=phone)
         if tools.host.keeps_orders:
-            tools.crm.owe(place, email, tools.clock.now())
-    tools.orders.mark_listed(store, email, tools.clock.now())
+            tools.crm.owe(place, customer.known_by, tools.clock.now())
+    tools.orders.mark_listed(store, customer.known_by, tools.clock.now())
 
 
-def _selection_text(reads: str) -> str:
-    return print_ast(selection(reads))
+def _may_look_by_phone(tools: Tools, store: str, customer: Customer) -> bool:
+    """Raises FixTheSetup where that is the only way to this customer's orders."""
+    info = tools.store(store)
+    if info is None or not missing_scopes(info.scopes, ["read_customers"]):
+        return True
+    if not customer.email:
+        raise FixTheSetup(f"To find orders by phone the app needs the access scope read_customers for {info.name}.")
+    return False
+
+
+def _by_phone(tools: Tools, store: str, phone: str) -> list[dict[str, Any]]:
+    document = LIST_BY_PHONE % _row(tools)
+    found = tools.commerce.read(store, document, {"phone": phone})["customerByIdentifier"]
+    return list(found["orders"]["nodes"]) if found else []
+
+
+def find_by_number(tools: Tools, store: str, number: str) -> list[dict[str, Any]]:
+    """Orders whose number is exactly this, whoever bought them; `#` may be left out."""
+    wanted = number.strip().lstrip("#").casefold()
+    nodes = _listed(tools, store, f"name:{quoted(wanted)}") if wanted else []
+    return [one for one in nodes if one["name"].lstrip("#").casefold() == wanted]
+
+
+def _listed(tools: Tools, store: str, query: str) -> list[dict[str, Any]]:
+    return list(tools.commerce.read(store, LIST % _row(tools), {"query": query})["orders"]["nodes"])
+
+
+def _row(tools: Tools) -> str:
+    return print_ast(merge([selection(HEADER), selection(tools.bundle.cards["order_list"].reads or "")]))
+
+
+def quoted(text: str) -> str:
+    """A value of Shopify's search syntax that stays a value."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def place_of(store: str, node: Mapping[str, Any]) -> Place:
+    return Place(store, str(node["id"]).rsplit("/", 1)[-1])

@@ -43,6 +43,10 @@ class Keys:
         """E-mails are matched case-folded, and stored only like this."""
         return hmac.new(self._email_key, email.strip().casefold().encode(), hashlib.sha256).hexdigest()
 
+    def phone_hash(self, phone: str) -> str:
+        """Of a number in E.164; empty where there is none."""
+        return self.email_hash(f"phone {phone}") if phone else ""
+
 
 def _derived(secret: bytes, purpose: str) -> bytes:
     return HKDF(SHA256(), 32, b"order-actions", purpose.encode()).derive(secret)

@@ -28,11 +28,23 @@ class Agent:
 
 @dataclass(frozen=True)
 class Customer:
-    """The customer the CRM shows; the e-mail matches orders and is stored only as a keyed hash."""
+    """The customer the CRM shows; e-mail and phone (E.164, or empty) match orders; only keyed hashes are stored."""
 
     id: str
     email: str
     name: str
+    phone: str = ""
+
+    @property
+    def known_by(self) -> str:
+        """What orders are looked for by: the e-mail, else the phone; empty when the CRM has neither."""
+        return self.email or self.phone
+
+    def bought(self, email: str, phone: str) -> bool:
+        """Whether an order with these is this customer's: the e-mail decides where both have one, else the phone."""
+        if self.email and email:
+            return self.email.casefold() == email.casefold()
+        return bool(self.phone) and self.phone == phone
 
 
 @dataclass(frozen=True)
@@ -54,13 +66,17 @@ class Identity:
 
 @dataclass(frozen=True)
 class Session:
-    """An agent looking at one customer; `place` is set when the card starts on one order."""
+    """An agent looking at one customer; `place` is set when the card starts on one order.
+
+    `found` is somebody else's order that this agent found by its number, and may open beside this customer.
+    """
 
     agent: Agent
     customer: Customer
     conversation: str | None = None
     place: "Place | None" = None
     door: str = "card"
+    found: "Place | None" = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +200,7 @@ class OrderFacts:
     refunded: Money
     refunds: tuple[RefundSeen, ...]
     quantities: tuple[tuple[str, int, int], ...]
+    phone: str = ""
 
 
 class StepState(StrEnum):
@@ -278,6 +295,15 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Backfill:
+    """A row of `backfills`: orders since a day, asked for by an operation of Shopify's and read so many lines far."""
+
+    since: str
+    operation: str
+    lines: int
+
+
+@dataclass(frozen=True)
 class Note:
     """A line for the CRM's timeline; `id` is the run id, so that it is written once."""
 
@@ -302,6 +328,7 @@ class OrderRow:
     created_at: str
     updated_at: str
     email_hash: str
+    phone_hash: str
     header: Mapping[str, Any] | None
     legacy: bool
     snapshot: Mapping[str, Any] | None

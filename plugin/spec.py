@@ -46,6 +46,7 @@ def load_bundle(root: Path) -> Bundle:
         role_groups=manifest["crm"]["role_groups"],
         host=manifest["crm"]["host"],
         identity=manifest["crm"].get("identity", "oauth"),
+        scopes=tuple(manifest["shopify"].get("scopes", ())),
     )
 
 

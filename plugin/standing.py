@@ -35,7 +35,7 @@ def concerns(tools: Tools, session: Session, run: Run) -> bool:
     if run.customer_id and run.customer_id == session.customer.id:
         return True
     row = tools.orders.order(run.place)
-    return bool(row and session.customer.email and tools.orders.owns(row, session.customer.email))
+    return row is not None and tools.orders.owns(row, session.customer)
 
 
 def may_follow(tools: Tools, session: Session, run: Run) -> bool:

@@ -69,7 +69,8 @@ def begin_install(app: App, domain: str) -> tuple[str, str]:
     state = secrets.token_hex(32)
     app.connections.keep_state(state, row.domain, app.tools.clock.now())
     base, back = store_address(app.config, row.domain), f"{public_address(app)}/shopify/callback"
-    return oauth.authorize_url(base, client.id, needed_scopes(app), back, state), state
+    scopes = sorted({*needed_scopes(app), *app.tools.bundle.scopes})
+    return oauth.authorize_url(base, client.id, scopes, back, state), state
 
 
 def finish_install(app: App, raw_query: str, browser_state: str) -> tuple[ConnectedStore, list[str]]:

@@ -1,28 +1,20 @@
 """What happens without an agent: open runs carried on, notes out."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from plugin.errors import OrderActionsError
 from plugin.logs import tell
 from plugin.points import Point, reached
 from plugin.ports import Tools
 from plugin.runtime import carry_out
-from plugin.shapes import Place, Run, StepState
+from plugin.shapes import Run, StepState
 
 NOTE_DELAYS = (5, 15, 60, 300, 900)
 YOUNG = 60.0
 ABANDONED = 45.0  # seconds after which nobody comes back any more to a run that was never sent
 # a run younger than so many seconds is looked at every so many
 PAUSES = ((10.0, 1.0), (YOUNG, 3.0), (600.0, 15.0), (3600.0, 60.0), (float("inf"), 900.0))
-
-
-def import_legacy(tools: Tools, store: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Orders of the older app: shown as a number only, until Shopify's next update of them."""
-    for row in rows:
-        header = {"name": row["name"], "createdAt": row["created_at"], "updatedAt": row["updated_at"]}
-        tools.orders.put_legacy(Place(store, str(row["id"]).rsplit("/", 1)[-1]), row["email"], header)
 
 
 def deliver_notes(tools: Tools) -> int:

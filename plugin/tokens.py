@@ -14,6 +14,7 @@ from plugin.shapes import Customer, Place
 
 SESSION_SECONDS = 300
 FORM_SECONDS = 900
+FOUND_SECONDS = 900
 _REQUIRED = ["exp", "aud", "sub"]
 # what a token that is not ours may raise; its head is parsed before its signature is known
 _BROKEN = (jwt.InvalidTokenError, KeyError, TypeError, ValueError, RecursionError)
@@ -47,11 +48,20 @@ class FormClaims:
     shown: Mapping[str, Mapping[str, str]]
 
 
+@dataclass(frozen=True)
+class FoundClaims:
+    """An order found by its number: who found it, beside which customer."""
+
+    agent_id: str
+    customer_id: str
+    place: Place
+
+
 class Tokens:
     """HS256, one derived key a purpose; pinned algorithm and audience."""
 
     def __init__(self, keys: Keys) -> None:
-        self._keys = {"session": keys.keys("session"), "form": keys.keys("form")}
+        self._keys = {name: keys.keys(name) for name in ("session", "form", "found")}
 
     def seal_session(self, claims: SessionClaims, now: datetime) -> str:
         return self._seal("session", claims.agent_id, asdict(claims), now, SESSION_SECONDS)
@@ -75,6 +85,17 @@ class Tokens:
             return FormClaims(**{**data, "place": Place(**data["place"])})
         except _BROKEN as error:
             raise LookAgain("This form is too old. Nothing was done; open it again.") from error
+
+    def seal_found(self, claims: FoundClaims, now: datetime) -> str:
+        return self._seal("found", claims.agent_id, asdict(claims), now, FOUND_SECONDS)
+
+    def open_found(self, token: str) -> FoundClaims | None:
+        """None for one that is too old or not ours: it proves nothing then, and opens nothing."""
+        try:
+            data = self._open("found", token)
+            return FoundClaims(**{**data, "place": Place(**data["place"])})
+        except _BROKEN:
+            return None
 
     def _seal(self, purpose: str, subject: str, data: Mapping[str, Any], now: datetime, seconds: int) -> str:
         claims = {"aud": purpose, "sub": subject, "exp": now + timedelta(seconds=seconds), "data": data}

@@ -14,6 +14,7 @@ from plugin.shapes import Customer, FormState, OrderRow, Place, Resolution, Run,
 PAGE = 20
 NOTHING_BACK = {"REFUNDED", "VOIDED"}
 REVIEWS_URL = "/reviews"
+FIND_URL = "/orders/find"
 
 
 def order_url(place: Place) -> str:
@@ -41,7 +42,7 @@ def admin_url(store: StoreInfo, order_id: str) -> str:
 
 def order_list(
     customer: Customer, rows: Sequence[OrderRow], stores: Mapping[str, StoreInfo], in_doubt: set[Place],
-    query: str, page: int, age_seconds: int, problem: str | None, waiting: int,
+    query: str, page: int, age_seconds: int, problem: str | None, waiting: int, may_search: bool,
 ) -> dict[str, Any]:  # fmt: skip
     found = [row for row in rows if _matches(row, query)]
     pages = max(1, -(-len(found) // PAGE))
@@ -57,6 +58,8 @@ def order_list(
         "problem": problem,
         "reviews": waiting_text(waiting) if waiting else None,
         "reviews_url": REVIEWS_URL,
+        "limited": limited(list(stores.values())),
+        "find_url": FIND_URL if may_search else None,
         "page": page,
         "pages": pages,
         "prev_url": _page_url(query, page - 1) if page > 1 else None,
@@ -109,6 +112,59 @@ def _status(header: Mapping[str, Any]) -> str:
     if header["displayFinancialStatus"] in ("REFUNDED", "PARTIALLY_REFUNDED", "VOIDED"):
         return label(header["displayFinancialStatus"])
     return label(header["displayFulfillmentStatus"])
+
+
+SIXTY_DAYS = (
+    "Orders older than 60 days are not shown for {names}: Shopify gives them only to an app with the access scope "
+    "read_all_orders, which Shopify must approve. Ask an administrator; until then look in Shopify."
+)
+
+
+def limited(stores: Sequence[StoreInfo]) -> str | None:
+    """Which stores keep their older orders from us, and what would change that; None while no store is known to."""
+    names = [one.name for one in stores if one.scopes is not None and "read_all_orders" not in one.scopes]
+    return SIXTY_DAYS.format(names=" and ".join(names)) if names else None
+
+
+# ---------------------------------------------------------------- found by number
+
+
+def found(number: str, rows: Sequence[Mapping[str, Any]], problems: Sequence[str], limit: str | None) -> dict[str, Any]:
+    """Context of found.html."""
+    return {"number": number, "rows": rows, "problems": problems, "limited": None if rows else limit,
+            "find_url": FIND_URL, "back_url": "/orders"}  # fmt: skip
+
+
+def found_row(
+    store: StoreInfo, place: Place, header: Mapping[str, Any], whose: str, proof: str | None
+) -> dict[str, Any]:  # fmt: skip
+    total = header["total"]
+    return {
+        "url": order_url(place), "name": header["name"], "date": header["createdAt"], "store_name": store.name,
+        "amount": from_shopify(total["amount"], total["currencyCode"]), "whose": whose, "proof": proof,
+    }  # fmt: skip
+
+
+def whose(own: bool, email: str) -> str:
+    return "Of this customer" if own else f"Of somebody else: {masked(email)}"
+
+
+def masked(email: str) -> str:
+    """Enough to recognise an address one was told, and not enough to learn it."""
+    local, _, domain = email.partition("@")
+    if not local or not domain:
+        return "no e-mail"
+    return f"{local[0]}•••@{domain[0]}•••{domain[domain.rfind('.') :] if '.' in domain else ''}"
+
+
+STRANGER = (
+    "This order is not of the customer before you, but of somebody else ({email}). You found it by its number. "
+    "Make sure who is asking; that you opened it is written down with your name."
+)
+
+
+def stranger(email: str) -> str:
+    return STRANGER.format(email=masked(email))
 
 
 # ---------------------------------------------------------------- one order

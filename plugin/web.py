@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from plugin import deciding, flow, views, webhooks
+from plugin import deciding, flow, searching, views, webhooks
 from plugin.app import App
 from plugin.connecting import routes as connecting_routes
 from plugin.errors import (
@@ -101,6 +101,7 @@ class _Door:
             ("/session", "POST", self.session),
             ("/orders", "GET", self.orders),
             ("/orders/refresh", "POST", self.refresh_orders),
+            ("/orders/find", "GET", self.find),
             (one, "GET", self.order),
             (f"{one}/refresh", "POST", self.refresh_order),
             (form, "GET", self.open_form),
@@ -160,6 +161,10 @@ class _Door:
     def refresh_orders(self) -> Response:
         return self._show(flow.card(self._tools, self._session(), force=True))
 
+    def find(self) -> Response:
+        number = request.args.get("number", "")[:100]
+        return self._show(searching.search(self._tools, self._app.tokens, self._session(), number))
+
     def order(self, store: str, order: str) -> Response:
         return self._show(flow.order(self._tools, self._session(), _place(store, order)))
 
@@ -208,7 +213,8 @@ class _Door:
     def _session(self) -> Session:
         claims = self._app.tokens.open_session(_bearer())
         self._guard.count(claims.agent_id)
-        return flow.session_of(self._tools, claims)
+        proof = self._app.tokens.open_found(request.headers.get("X-Order-Found", ""))
+        return flow.session_of(self._tools, claims, proof=proof)
 
     def _show(self, view: View) -> Response:
         return Response(self._app.cards.render(view.card, view.context), view.status, mimetype="text/html")

@@ -16,6 +16,7 @@ from typing import Any
 
 from plugin.errors import SignInAgain
 from plugin.logs import tell
+from plugin.phones import e164
 from plugin.points import Point, reached
 from plugin.ports import Tools
 from plugin.ports_stores import Connections, Privacy, Wish
@@ -122,9 +123,10 @@ def _moment(text: str) -> datetime | None:
 def _order(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
     place = Place(delivery.store, str(int(payload["id"])))
     email = payload.get("email") or ""
-    inbox.tools.orders.put_header(place, email, header(payload), webhook=now)
-    if inbox.tools.host.keeps_orders and email:
-        inbox.tools.crm.owe(place, email, now)
+    phone = e164(str(payload.get("phone") or ""))
+    inbox.tools.orders.put_header(place, email, header(payload), webhook=now, phone=phone)
+    if inbox.tools.host.keeps_orders and (email or phone):
+        inbox.tools.crm.owe(place, email or phone, now)
     inbox.tools.runs.wake(place, now)  # what Shopify tells may end a doubt
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import requests
@@ -65,6 +66,28 @@ def parsed(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def is_export(url: str, store: str) -> bool:
+    """Where Shopify lays the result of a bulk operation, which is the only address we take from an answer.
+
+    Its storage by name, or the sandbox that plays the store on this machine. HTTPS proves the name at connect time.
+    """
+    if re.fullmatch(r"https://storage\.googleapis\.com/[\x21-\x5b\x5d-\x7e]*", url):
+        return True
+    return bool(_LOOPBACK.fullmatch(store) and url.startswith(f"{store}/bulk/") and is_safe_address(url))
+
+
+def lines(answer: requests.Response) -> Iterator[bytes]:
+    """The lines of a long body, each within 1 MiB; the body may be as long as it likes, but must keep coming."""
+    rest = b""
+    while part := answer.raw.read1(65536, decode_content=True):
+        *whole_lines, rest = (rest + part).split(b"\n")
+        if len(rest) > MAX_BYTES:
+            raise TooMuch("a line is longer than 1 MiB")
+        yield from whole_lines
+    if rest:
+        yield rest
 
 
 def is_safe_address(url: str) -> bool:

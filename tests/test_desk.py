@@ -82,7 +82,7 @@ def test_the_token_says_who_asks_about_whom(url: str) -> None:
         "sub": "ana",
         "name": "Ana Ruiz",
         "groups": ["Support agents"],
-        "customer": {"id": "9001", "email": "Ada@example.com", "name": "Ada <b>Fairweather</b>"},
+        "customer": {"id": "9001", "email": "Ada@example.com", "phone": "", "name": "Ada <b>Fairweather</b>"},
         "conversation": "conversation-9001",
     }
 

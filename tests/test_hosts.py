@@ -27,7 +27,7 @@ from plugin.hosts.token import KeySet, TokenHost
 from plugin.ports import Host
 from plugin.sandbox import kustomer
 from plugin.secrets import Keys
-from plugin.shapes import Note, OrderRow, Place
+from plugin.shapes import Customer, Note, OrderRow, Place
 from plugin.stores.crm import SqlCrm
 
 SECRET = "a secret that is long enough for the tests"
@@ -436,7 +436,7 @@ def test_the_page_decides_neither_email_nor_conversation(org: Org1) -> None:
 
 def row(updated: str = "2026-01-02T00:00:00Z", name: str = "#1001") -> OrderRow:
     place = Place("sandbox.myshopify.com", "1001")
-    return OrderRow(place, name, "2026-01-01T00:00:00Z", updated, "h", HEADER, False, None, None, None)
+    return OrderRow(place, name, "2026-01-01T00:00:00Z", updated, "h", "", HEADER, False, None, None, None)
 
 
 def test_an_order_becomes_one_object_and_an_older_state_never_wins(org: Org1) -> None:
@@ -470,6 +470,28 @@ def test_what_the_snapshot_holds_is_written_as_long_as_it_shows_the_order_as_it_
     stale = {**seen, "tags": ["old"]}
     org.host.put_order(replace(row("2026-01-03T00:00:00Z"), snapshot=stale), "ada@example.com", "Sandbox store")
     assert org.state.kobjects["1001"]["custom"]["orderTagsStr"] == "gift, vip"
+
+
+def test_a_customers_phone_is_the_one_kustomer_has_and_only_when_it_is_certain(org: Org1) -> None:
+    token = shown(ticket=org.ticket(), customer="c-gita", phone="+15550109999")
+    assert org.host.identify(token).customer == Customer("c-gita", "", "Gita Ringer", "+15550101008")
+    org.state.customers["c-gita"]["phones"] = [{"phone": "555 0101"}, {"phone": 5}, "x"]
+    assert org.host.identify(shown(ticket=org.ticket(), customer="c-gita")).customer.phone == ""
+
+
+@pytest.mark.parametrize(("given", "phone"), [("+1 555 010 1008", "+15550101008"), ("555 0101", ""), (None, "")])
+def test_a_signed_token_may_name_the_customers_phone(
+    crm: SqlCrm, served: Served, given: str | None, phone: str
+) -> None:  # fmt: skip
+    customer = {"id": "c-gita", "email": "", "name": "Gita", "phone": given}
+    token = jwt.encode(claims(customer=customer), SECRET, algorithm="HS256")
+    assert token_host(crm, served).identify(token).customer == Customer("c-gita", "", "Gita", phone)
+
+
+def test_an_order_bought_with_a_phone_alone_finds_its_customer(org: Org1) -> None:
+    org.host.put_order(row(), "+15550101008", "Sandbox store")
+    assert org.state.kobjects["1001"]["customer"] == "c-gita"
+    assert "GET /v1/customers/phone=+15550101008" in org.state.asked
 
 
 def test_a_lost_race_reads_again(org: Org1) -> None:

@@ -19,7 +19,7 @@ from tests.shared import folder
 
 CAPTURES = folder("CAPTURES_DIR", "captures")
 SAMPLES = 12
-ROOTS = ("refundCreate", "orderCancel")
+ROOTS = ("refundCreate", "orderCancel", "bulkOperationRunQuery")
 PLAIN_REFUND = "mutation($input: RefundInput!) { refundCreate(input: $input) SELECTION }"
 PLAIN_CANCEL = """mutation($orderId: ID!, $restock: Boolean!, $reason: OrderCancelReason!, $staffNote: String,
   $notifyCustomer: Boolean) { orderCancel(orderId: $orderId, restock: $restock, reason: $reason,

@@ -1,5 +1,6 @@
 """Runs that are interrupted, late, or met by somebody else: nothing is sent on a world that moved."""
 
+import json
 import threading
 import time
 from collections.abc import Mapping
@@ -14,10 +15,11 @@ import pytest
 from plugin import flow
 from plugin.drafts import draft, judge
 from plugin.errors import ActInShopify, NothingHere
+from plugin.legacy import import_legacy
 from plugin.runtime import MOVED, NEVER_SENT, carry_out
 from plugin.settling import CHANGED, NEVER_ENDED, OTHER_MONEY, _all_paid
 from plugin.shapes import Customer, Place, Run, StepState
-from plugin.sync import carry_on, import_legacy
+from plugin.sync import carry_on
 from plugin.tokens import new_run_id
 from tests.world import (
     BASE,
@@ -161,7 +163,9 @@ def test_two_forms_of_two_agents_pay_once(shop: World) -> None:
 
 def test_a_customer_without_an_e_mail_owns_no_order(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "customer", lambda self, number: Customer("c", "", "Nobody"))
-    assert shop.rows(1001)["problem"] == "The CRM has no e-mail for this customer, so no orders can be found."
+    assert shop.rows(1001)["problem"] == (
+        "The CRM has no e-mail and no certain phone number for this customer, so no orders can be found."
+    )
     with pytest.raises(NothingHere):
         shop.open(1001, REFUND)
 
@@ -169,7 +173,7 @@ def test_a_customer_without_an_e_mail_owns_no_order(shop: World, monkeypatch: py
 def test_the_form_of_a_legacy_order_stays_shut(shop: World) -> None:
     old = "2026-01-01T00:00:00Z"
     row = {"id": BASE + 1001, "name": "#1001", "created_at": old, "updated_at": old, "email": "ada@example.com"}
-    import_legacy(shop.tools, DOMAIN, [row])
+    import_legacy(shop.tools, DOMAIN, json.dumps(row), "old.json")
     assert shop.tools.orders.order(Place(DOMAIN, str(BASE + 1001))) is not None
     with pytest.raises(ActInShopify, match="older Shopify app"):
         shop.open(1001, REFUND)

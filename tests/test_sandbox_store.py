@@ -448,6 +448,7 @@ def test_a_customer_has_a_list_of_orders_and_one_has_exactly_one(store: Client) 
     counts = {
         one["email"]: len(store.data(NAMES, {"q": f'email:"{quoted(one["email"])}"', "n": 50})["orders"])
         for one in store.control("GET", "customers")
+        if one["email"]
     }
     assert counts == {
         "ada@example.com": 10,

@@ -109,6 +109,14 @@ def test_a_callback_works_once_and_only_in_the_browser_that_began(shop: World) -
     assert client.get(f"{back.path}?{back.query}").status_code == 401, "used"
 
 
+def test_more_scopes_are_asked_for_in_the_browser_when_the_bundle_names_them(shop: World) -> None:
+    announced(shop)
+    bundle = replace(shop.tools.bundle, scopes=("read_customers", "read_all_orders"))
+    app = replace(shop.app, tools=replace(shop.tools, bundle=bundle))
+    asked = parse_qs(urlsplit(store_setup.begin_install(app, DOMAIN)[0]).query)["scope"]
+    assert asked == ["read_all_orders,read_customers,read_locations,read_orders,write_orders"]
+
+
 def test_scopes_that_were_not_granted_close_the_actions_with_their_reason(shop: World, app_side: sandbox.App) -> None:
     announced(shop)
     app_side.scopes = "read_orders"

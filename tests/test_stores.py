@@ -15,10 +15,11 @@ from sqlalchemy import Engine, delete, event, select, text
 from plugin import points
 from plugin.errors import FixTheSetup, LookAgain, WaitForRun
 from plugin.money import Money
+from plugin.phones import e164
 from plugin.points import Point
 from plugin.ports import Alarm, AlarmKind, Doubt, Grant, LostLease, NewRun
 from plugin.secrets import Keys
-from plugin.shapes import Note, Place, Plan, PlannedStep, StepState
+from plugin.shapes import Backfill, Customer, Note, Place, Plan, PlannedStep, StepState
 from plugin.stores.crm import SqlCrm
 from plugin.stores.database import connect, open_database
 from plugin.stores.orders import SqlOrders
@@ -286,6 +287,10 @@ class TestWatch:
         assert (closed["oldest_doubt_seconds"][()], closed["notes_waiting"][()]) == (0, 1)
 
 
+def buyer(email: str, phone: str = "") -> Customer:
+    return Customer("c", email, "", phone)
+
+
 HEADER = {"name": "#1001", "createdAt": "2026-11-01T10:00:00Z", "updatedAt": "2026-11-01T10:00:00Z"}
 
 
@@ -302,22 +307,53 @@ class TestOrders:
         self, orders: SqlOrders, engine: Engine
     ) -> None:
         orders.put_header(PLACE, "Ana@Example.com", HEADER, webhook=None)
-        assert [row.place for row in orders.orders_of("ana@example.COM")] == [PLACE]
-        assert orders.orders_of("b@example.com") == []
+        assert [row.place for row in orders.orders_of(buyer("ana@example.COM"))] == [PLACE]
+        assert orders.orders_of(buyer("b@example.com")) == []
         assert "xample.com" not in stored(engine).lower()
 
     def test_an_update_heals_a_legacy_order(self, orders: SqlOrders) -> None:
         orders.put_legacy(PLACE, "a@example.com", HEADER)
         orders.put_header(PLACE, "a@example.com", HEADER, webhook=None)
-        assert [row.legacy for row in orders.orders_of("a@example.com")] == [True]
+        assert [row.legacy for row in orders.orders_of(buyer("a@example.com"))] == [True]
         orders.put_header(PLACE, "a@example.com", {**HEADER, "updatedAt": "2026-11-05T10:00:00Z"}, webhook=NOW)
-        assert [row.legacy for row in orders.orders_of("a@example.com")] == [False]
+        assert [row.legacy for row in orders.orders_of(buyer("a@example.com"))] == [False]
 
     def test_a_legacy_order_never_takes_the_place_of_a_known_one(self, orders: SqlOrders) -> None:
         orders.put_header(PLACE, "a@example.com", HEADER, webhook=None)
         orders.put_legacy(PLACE, "b@example.com", HEADER)
-        assert [row.legacy for row in orders.orders_of("a@example.com")] == [False]
-        assert orders.orders_of("b@example.com") == []
+        assert [row.legacy for row in orders.orders_of(buyer("a@example.com"))] == [False]
+        assert orders.orders_of(buyer("b@example.com")) == []
+
+    def test_an_older_apps_order_is_taken_once(self, orders: SqlOrders) -> None:
+        assert [orders.put_legacy(PLACE, "a@example.com", HEADER) for _ in range(2)] == [True, False]
+
+    @pytest.mark.parametrize(
+        ("bought", "asks", "theirs"),
+        [
+            (("a@example.com", "+15550100001"), buyer("A@example.com", "+15550100002"), True),
+            (("a@example.com", "+15550100001"), buyer("b@example.com", "+15550100001"), False),
+            (("a@example.com", "+15550100001"), buyer("", "+15550100001"), True),
+            (("", "+1 555 010 0001"), buyer("b@example.com", "+15550100001"), True),
+            (("", "5550100001"), buyer("", "+15550100001"), False),
+            (("", ""), buyer("b@example.com", ""), False),
+            (("", ""), buyer("", ""), False),
+        ],
+    )  # fmt: skip
+    def test_the_e_mail_decides_where_both_have_one_else_the_phone(
+        self, orders: SqlOrders, engine: Engine, bought: tuple[str, str], asks: Customer, theirs: bool
+    ) -> None:
+        orders.put_header(PLACE, bought[0], HEADER, webhook=None, phone=bought[1])
+        row = orders.order(PLACE)
+        assert row is not None
+        assert ([one.place for one in orders.orders_of(asks)], orders.owns(row, asks)) == ([PLACE] * theirs, theirs)
+        assert asks.bought(bought[0], e164(bought[1])) == theirs
+        assert "5550100001" not in stored(engine).replace(" ", "")
+
+    def test_one_backfill_of_a_store_is_kept_until_it_is_finished(self, orders: SqlOrders) -> None:
+        assert orders.backfill("s") is None
+        for kept in (Backfill("2026-01-01", "gid", 0), Backfill("2026-01-01", "gid", 200), None):
+            orders.keep_backfill("s", kept)
+            assert (orders.backfill("s"), orders.backfill("other")) == (kept, None)
 
     def test_a_customers_list_is_as_old_as_its_last_reading(self, orders: SqlOrders) -> None:
         assert orders.listed_at("s", "a@example.com") is None
@@ -352,7 +388,7 @@ class TestOrders:
         orders.put_header(PLACE, "", HEADER, webhook=None)
         row = orders.order(PLACE)
         assert row is not None
-        assert (orders.orders_of(""), orders.owns(row, "")) == ([], False)
+        assert (orders.orders_of(buyer("")), orders.owns(row, buyer(""))) == ([], False)
 
 
 @pytest.mark.parametrize(

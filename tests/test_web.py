@@ -174,7 +174,7 @@ def test_a_webhook_is_recorded_without_calling_shopify(client: FlaskClient, shop
     assert row is not None
     assert row.header is not None
     assert row.header["total"] == {"amount": "12.00", "currencyCode": "USD"}
-    assert shop.tools.orders.owns(row, "ada@example.com"), "a delivery seen before changes nothing"
+    assert shop.tools.orders.owns(row, shop.customer(1001)), "a delivery seen before changes nothing"
     assert shop.calls() == 0
 
 
@@ -196,12 +196,12 @@ def test_a_webhook_that_is_no_order_is_told_so(client: FlaskClient, body: Any) -
 
 
 def test_an_update_brings_the_actions_of_a_legacy_order_back(client: FlaskClient, shop: World) -> None:
-    from plugin.sync import import_legacy
+    from plugin.legacy import import_legacy
 
     email = shop.ledger(1029)["email"]
     row = {"id": BASE + 1029, "name": "#1029", "created_at": "2026-01-01T00:00:00Z",
            "updated_at": "2026-01-01T00:00:00Z", "email": email}  # fmt: skip
-    import_legacy(shop.tools, DOMAIN, [row])
+    import_legacy(shop.tools, DOMAIN, json.dumps(row), "old.json")
     view = shop.order(1029)
     assert (view.card, view.context["action"]["url"]) == (
         "message", f"https://admin.shopify.com/store/sandbox/orders/{BASE + 1029}",

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ssl import SSLCertVerificationError
 from typing import Any, Protocol
@@ -13,9 +13,9 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError
 from plugin import metrics
 from plugin.errors import FixTheSetup, OrderActionsError, TryLater
 from plugin.logs import tell
-from plugin.ports import Reply
+from plugin.ports import Gone, Reply
 from plugin.shapes import StoreInfo
-from plugin.wire import CONNECT, FAULTS, READ, bare_session, whole
+from plugin.wire import CONNECT, FAULTS, READ, bare_session, is_export, lines, whole
 
 READ_TRIES = 3
 TOKEN_WITHIN = 10.0  # seconds in which the token of a mutation must be at hand
@@ -83,6 +83,24 @@ class Shopify:
     def ask(self, store: str, document: str) -> Reply:
         body = json.dumps({"query": document}).encode()
         return self._post(self._access.connection(store), body, self._session)
+
+    def export(self, store: str, url: str) -> Iterator[bytes]:
+        """No token goes there: the address itself is the proof."""
+        if not is_export(url, self._access.connection(store).base_url):
+            host = url.split("/")[2][:100] if url.count("/") > 1 else ""
+            raise FixTheSetup(f"Shopify laid the orders at {host!r}, which is not its known storage. Nothing was read.")
+        try:
+            with (
+                bare_session() as session,
+                session.get(url, timeout=(CONNECT, READ), allow_redirects=False, stream=True) as answer,
+            ):
+                if answer.status_code in (400, 403, 404, 410):
+                    raise Gone
+                if answer.status_code != 200:
+                    raise TryLater(f"Shopify's storage answered HTTP {answer.status_code}. Try again in a minute.")
+                yield from lines(answer)
+        except FAULTS as error:
+            raise TryLater("Shopify's storage broke off. Run the same command again; it goes on.") from error
 
     def _post(self, one: Connection, body: bytes, session: requests.Session) -> Reply:
         began, call = time.monotonic(), "read" if session is self._session else "send"

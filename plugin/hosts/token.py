@@ -10,6 +10,7 @@ import jwt
 
 from plugin.errors import FixTheSetup, SignInAgain, TryLater
 from plugin.oversight import Health
+from plugin.phones import e164
 from plugin.ports import Clock, Crm
 from plugin.shapes import Customer, Identity, Note, OrderRow
 from plugin.wire import FAULTS, ask, is_safe_address, parsed
@@ -160,8 +161,11 @@ def _identity(claims: Mapping[str, Any]) -> Identity:
         agent_name=_text(claims["name"], 200),
         role_groups=tuple(_text(group, 255) for group in groups),
         customer=Customer(
-            _text(customer["id"], 100), _text(customer["email"], 320, least=0), _text(customer["name"], 500, least=0)
-        ),
+            _text(customer["id"], 100),
+            _text(customer["email"], 320, least=0),
+            _text(customer["name"], 500, least=0),
+            e164(_text(customer.get("phone") or "", 50, least=0)),
+        ),  # fmt: skip
         conversation=None if conversation is None else _text(conversation, 100),
         store=None if order is None else _text(order["store"], 255),
         order=None if order is None else _text(order["id"], 32),

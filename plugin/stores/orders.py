@@ -2,21 +2,23 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Row, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from plugin.phones import e164
 from plugin.points import Point, reached
 from plugin.secrets import Keys
-from plugin.shapes import OrderRow, Place
+from plugin.shapes import Backfill, Customer, OrderRow, Place
 from plugin.stores.database import aware, reads
-from plugin.stores.tables import customers_seen, orders, webhooks_seen
+from plugin.stores.tables import backfills, customers_seen, orders, webhooks_seen
 
 
 class SqlOrders:
-    """The Orders socket. The customer's e-mail is kept only as a keyed hash."""
+    """The Orders socket. The customer's e-mail and phone are kept only as keyed hashes."""
 
     def __init__(self, engine: Engine, keys: Keys) -> None:
         self._engine = engine
@@ -29,16 +31,29 @@ class SqlOrders:
             row = tx.execute(select(orders).where(_at(place))).first()
         return self._row(row) if row else None
 
-    def orders_of(self, email: str) -> Sequence[OrderRow]:
-        if not email:
+    def orders_of(self, customer: Customer) -> Sequence[OrderRow]:
+        ways = self._ways(customer)
+        if not ways:
             return []
-        query = select(orders).where(orders.c.email_hash == self._keys.email_hash(email))
+        query = select(orders).where(or_(*ways))
         with self._reads.connect() as tx:
             rows = tx.execute(query.order_by(orders.c.created_at.desc(), orders.c.order_id.desc())).all()
         return [self._row(row) for row in rows]
 
-    def owns(self, row: OrderRow, email: str) -> bool:
-        return bool(email) and row.email_hash == self._keys.email_hash(email)
+    def owns(self, row: OrderRow, customer: Customer) -> bool:
+        if customer.email and row.email_hash != self._keys.email_hash(""):
+            return row.email_hash == self._keys.email_hash(customer.email)
+        return bool(customer.phone) and row.phone_hash == self._keys.phone_hash(customer.phone)
+
+    def _ways(self, customer: Customer) -> list[ColumnElement[bool]]:
+        """The rule of `Customer.bought` over hashes."""
+        hashed, ways = self._keys.email_hash, list[ColumnElement[bool]]()
+        if customer.email:
+            ways.append(orders.c.email_hash == hashed(customer.email))
+        if customer.phone:
+            same = orders.c.phone_hash == self._keys.phone_hash(customer.phone)
+            ways.append(and_(same, orders.c.email_hash == hashed("")) if customer.email else same)
+        return ways
 
     def _row(self, row: Row[Any]) -> OrderRow:
         return OrderRow(
@@ -47,6 +62,7 @@ class SqlOrders:
             created_at=row.created_at,
             updated_at=row.updated_at,
             email_hash=row.email_hash,
+            phone_hash=row.phone_hash,
             header=json.loads(row.header) if row.header else None,
             legacy=row.legacy,
             snapshot=json.loads(self._box.decrypt(row.snapshot)) if row.snapshot else None,
@@ -75,15 +91,11 @@ class SqlOrders:
             reached(Point.LISTED_WRITTEN)
         reached(Point.LISTED_COMMITTED)
 
-    def put_header(self, place: Place, email: str, header: Mapping[str, Any], *, webhook: datetime | None) -> bool:
+    def put_header(
+        self, place: Place, email: str, header: Mapping[str, Any], *, webhook: datetime | None, phone: str = ""
+    ) -> bool:  # fmt: skip
         known = self.order(place)
-        values: dict[str, Any] = {
-            "name": header["name"],
-            "created_at": _utc(header["createdAt"]),
-            "updated_at": _utc(header["updatedAt"]),
-            "email_hash": self._keys.email_hash(email),
-            "header": json.dumps(header),
-        }
+        values: dict[str, Any] = {**self._known_by(email, phone, header), "header": json.dumps(header)}
         if known is None:
             return self._insert(place, {**values, "legacy": False, "webhook_at": webhook})
         if values["updated_at"] < known.updated_at:
@@ -112,15 +124,17 @@ class SqlOrders:
             reached(Point.HEADER_WRITTEN)
         reached(Point.HEADER_COMMITTED)
 
-    def put_legacy(self, place: Place, email: str, header: Mapping[str, Any]) -> None:
-        values = {
+    def put_legacy(self, place: Place, email: str, header: Mapping[str, Any], *, phone: str = "") -> bool:
+        return self._insert(place, {**self._known_by(email, phone, header), "legacy": True})
+
+    def _known_by(self, email: str, phone: str, header: Mapping[str, Any]) -> dict[str, Any]:
+        return {
             "name": header["name"],
             "created_at": _utc(header["createdAt"]),
             "updated_at": _utc(header["updatedAt"]),
             "email_hash": self._keys.email_hash(email),
-            "legacy": True,
+            "phone_hash": self._keys.phone_hash(e164(phone)),
         }
-        self._insert(place, values)
 
     def _insert(self, place: Place, values: Mapping[str, Any]) -> bool:
         try:
@@ -131,6 +145,19 @@ class SqlOrders:
         except IntegrityError:
             return False
         return True
+
+    def backfill(self, store: str) -> Backfill | None:
+        with self._reads.connect() as tx:
+            row = tx.execute(select(backfills).where(backfills.c.store == store)).first()
+        return Backfill(row.since, row.operation, row.lines) if row else None
+
+    def keep_backfill(self, store: str, kept: Backfill | None) -> None:
+        with self._engine.begin() as tx:
+            tx.execute(delete(backfills).where(backfills.c.store == store))
+            if kept is not None:
+                tx.execute(insert(backfills).values(store=store, **asdict(kept)))
+            reached(Point.BACKFILL_WRITTEN)
+        reached(Point.BACKFILL_COMMITTED)
 
     def webhook_seen(self, store: str, webhook_id: str, topic: str) -> bool:
         seen = webhooks_seen.c

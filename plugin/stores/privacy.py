@@ -13,6 +13,7 @@ from plugin.secrets import Keys
 from plugin.shapes import Place
 from plugin.stores.database import aware, reads
 from plugin.stores.tables import (
+    backfills,
     connections,
     crm_orders,
     customers_seen,
@@ -25,7 +26,7 @@ from plugin.stores.tables import (
 
 LEASE = timedelta(minutes=10)
 AT_ONCE = 500  # orders of one statement
-_OF_A_STORE = (orders, crm_orders, customers_seen, webhooks_seen)
+_OF_A_STORE = (orders, crm_orders, customers_seen, webhooks_seen, backfills)
 
 
 class SqlPrivacy:

@@ -125,6 +125,7 @@ orders = Table(
     Column("created_at", Text, nullable=False),
     Column("updated_at", Text, nullable=False),
     Column("email_hash", Text, nullable=False),
+    Column("phone_hash", Text, nullable=False, server_default=""),
     Column("header", Text),
     Column("legacy", Boolean, nullable=False),
     Column("snapshot", LargeBinary),
@@ -132,6 +133,17 @@ orders = Table(
     Column("webhook_at", DateTime(timezone=True)),
 )
 Index("orders_of_customer", orders.c.email_hash)
+Index("orders_of_phone", orders.c.phone_hash)
+
+# Orders that are being brought in: the operation of Shopify's, and how far its result was read.
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("store", Text, primary_key=True),
+    Column("since", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("lines", Integer, nullable=False),
+)
 
 customers_seen = Table(
     "customers_seen",

@@ -399,6 +399,24 @@ def _outcomes() -> dict[str, State]:
     }
 
 
+def _found() -> dict[str, State]:
+    def one(name: str, store: str, whose: str, proof: str | None) -> dict[str, Any]:
+        return {"url": f"/stores/sandbox/orders/{len(name)}", "name": name, "date": AT, "store_name": store,
+                "amount": money("201.59"), "whose": whose, "proof": proof}  # fmt: skip
+
+    rows = [
+        one("#1027", "Acme Outdoor", "Of this customer", None),
+        one("#1027", "Acme Europe", "Of somebody else: d•••@e•••.com", "proof"),
+    ]
+    hostile = [one(LONG, EVIL, EVIL, EVIL)]
+    shared = {"find_url": "/orders/find", "back_url": "/orders", "problems": [], "limited": None}
+    return {
+        "found": ("found.html", {**shared, "number": "1027", "rows": rows}),
+        "found_hostile": ("found.html", {**shared, "number": EVIL, "rows": hostile, "problems": [EVIL]}),
+        "found_nothing": ("found.html", {**shared, "number": "1", "rows": [], "limited": LONG}),
+    }
+
+
 def _reviews() -> dict[str, State]:
     waits = "Shopify may still carry out the last attempt. This can be decided from 14:12 UTC on."
     again = ("again", "Send again: refund $25.00", "Sends the same call once more: refund $25.00.")
@@ -430,4 +448,4 @@ def _reviews() -> dict[str, State]:
     }
 
 
-STATES: dict[str, State] = {**_lists(), **_orders(), **_forms(), **_outcomes(), **_reviews()}
+STATES: dict[str, State] = {**_lists(), **_orders(), **_forms(), **_outcomes(), **_found(), **_reviews()}

@@ -206,3 +206,29 @@ def test_doubt_ends_by_itself_on_the_card_that_follows_it(demo: Demo, page: Page
     button.click()
     expect(frame.get_by_text("Refunded $25.00 on #1007.").first).to_be_visible(timeout=20000)
     assert ledger(demo, 1007)["refunded"] == "50.00"
+
+
+def test_an_order_is_found_by_its_number_and_opened_by_keyboard_alone(demo: Demo, page: Page) -> None:
+    wrongs = watch(page)
+    frame = desk(page, demo, "edna@example.com", "sam")
+    frame.get_by_label("Find by order number").focus()
+    page.keyboard.type("1042")
+    page.keyboard.press("Enter")
+    found = frame.get_by_role("button", name="#1042")
+    expect(found).to_contain_text("Of somebody else: no e-mail")
+    expect(frame.get_by_role("heading", name="Orders with the number 1042")).to_be_focused()
+    assert (complaints(frame), overflow(frame)) == ([], 0)
+    found.focus()
+    page.keyboard.press("Enter")
+    expect(frame.get_by_role("heading", name="Order #1042")).to_be_focused()
+    expect(frame.get_by_text("This order is not of the customer before you")).to_be_visible()
+    assert complaints(frame) == []
+    choose(frame, "Refund")
+    expect(frame.locator("input[name^='lines[']").first).to_be_visible()
+    assert wrongs.seen == []
+
+
+def test_without_the_permission_nobody_else_is_looked_for(demo: Demo, page: Page) -> None:
+    frame = desk(page, demo, "edna@example.com", "ana")
+    expect(frame.get_by_label("Search for an order")).to_be_visible()
+    expect(frame.get_by_label("Find by order number")).to_have_count(0)

@@ -18,6 +18,7 @@ from plugin.hosts.kustomer.accounts import CONNECT, Accounts, OAuthApp
 from plugin.hosts.kustomer.client import ID, Client, Refused
 from plugin.hosts.kustomer.people import UNKNOWN, People, checked
 from plugin.oversight import Health
+from plugin.phones import e164
 from plugin.ports import Clock, Crm
 from plugin.secrets import Keys
 from plugin.shapes import Identity, Note, OrderRow
@@ -164,7 +165,8 @@ class KustomerHost:
 
     def put_order(self, row: OrderRow, email: str, store_name: str) -> None:
         try:
-            customer = self.client.find(f"/v1/customers/email={quote(email, safe='@')}") if email else None
+            way = f"phone={quote(email)}" if e164(email) else f"email={quote(email, safe='@')}"
+            customer = self.client.find(f"/v1/customers/{way}") if email else None
             if customer is not None:
                 kobjects.put(self.client, str(customer["id"]), row.place.order, *kobjects.of_order(row, store_name))
         except (Refused, KeyError, ValueError) as error:

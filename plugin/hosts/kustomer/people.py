@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from plugin.errors import FixTheSetup, NothingHere, OrderActionsError, SignInAgain, TryLater
 from plugin.hosts.kustomer.client import ID, Client, Refused
+from plugin.phones import e164
 from plugin.ports import Clock
 from plugin.shapes import Customer
 
@@ -46,7 +47,9 @@ class People:
         if found.get("id") != customer_id:
             raise SignInAgain(UNKNOWN)
         attributes = found.get("attributes", {})
-        return Customer(customer_id, _email(attributes.get("emails")), str(attributes.get("displayName") or "")[:200])
+        name = str(attributes.get("displayName") or "")[:200]
+        email, phone = _first(attributes.get("emails"), "email"), _first(attributes.get("phones"), "phone")
+        return Customer(customer_id, email, name, e164(phone))
 
     def conversation(self, conversation_id: str, customer_id: str) -> str | None:
         """The conversation if it is this customer's, else None: a note must not land with somebody else."""
@@ -112,8 +115,8 @@ def checked(found: str) -> str:
     return found
 
 
-def _email(emails: Any) -> str:
-    """The first verified address, else the first; empty when the customer has none."""
-    known = [one for one in emails or [] if isinstance(one, dict) and isinstance(one.get("email"), str)]
+def _first(rows: Any, name: str) -> str:
+    """The first verified one, else the first; empty when the customer has none."""
+    known = [one for one in rows or [] if isinstance(one, dict) and isinstance(one.get(name), str)]
     verified = [one for one in known if one.get("verified") is True]
-    return str((verified or known)[0]["email"]) if known else ""
+    return str((verified or known)[0][name]) if known else ""

@@ -55,6 +55,7 @@ class Customer:
     id: str
     name: str
     email: str
+    phone: str = ""
 
     @property
     def conversation(self) -> str:
@@ -70,7 +71,7 @@ def sign(agent: Agent, customer: Customer, order: str | None, secret: str, now: 
         "sub": agent.id,
         "name": agent.name,
         "groups": list(agent.groups),
-        "customer": {"id": customer.id, "email": customer.email, "name": customer.name},
+        "customer": {"id": customer.id, "email": customer.email, "phone": customer.phone, "name": customer.name},
         "conversation": customer.conversation,
         "iat": issued,
         "exp": issued + LIFETIME,

@@ -29,13 +29,16 @@ class Entry:
 
 def customers(store_url: str) -> list[Customer]:
     rows = _get(f"{store_url}/_sandbox/customers")
-    return [Customer(number(row["id"]), str(row["name"]), str(row["email"])) for row in rows]
+    return [
+        Customer(number(row["id"]), str(row["name"]), str(row["email"]), str(row.get("phone") or "")) for row in rows
+    ]
 
 
 def entries(store_url: str, customer: Customer) -> list[Entry]:
-    """The customer's orders, newest first, by e-mail as a CRM would match them."""
+    """The customer's orders, newest first, by e-mail, else by phone, as a CRM would match them."""
     rows = _get(f"{store_url}/_sandbox/ledger")
-    mine = [row for row in rows if str(row.get("email", "")).casefold() == customer.email.casefold()]
+    key, own = ("email", customer.email) if customer.email else ("phone", customer.phone)
+    mine = [row for row in rows if str(row.get(key) or "").casefold() == own.casefold()]
     return [_entry(row) for row in reversed(mine)]
 
 

@@ -50,6 +50,10 @@ def error(status: int, code: str, words: str, *, old: bool = False) -> tuple[Res
     return jsonify(errors=[{"code": code, "message": words, "meta": {}}]), status
 
 
+def _compared(contact: str) -> str:
+    return contact.casefold() if "@" in contact else "".join(one for one in contact if one in "+0123456789")
+
+
 def _one(kind: str, key: str, attributes: dict[str, Any], **more: Any) -> Response:
     return jsonify(data={"type": kind, "id": key, "attributes": attributes, **more})
 
@@ -142,8 +146,9 @@ class _Door:
     def customer(self, key: str) -> Answer:
         kind, _, wanted = key.partition("=")
         for one, attributes in self._state.customers.items():
-            emails = [row["email"].casefold() for row in attributes["emails"]]
-            if one == key or (kind == "email" and wanted.casefold() in emails):
+            reached = [row[kind] for row in attributes.get(f"{kind}s", [])] if kind in ("email", "phone") else []
+            # unproven: that a phone is found however it is written
+            if one == key or _compared(wanted) in [_compared(row) for row in reached]:
                 return _one("customer", one, attributes)
         return error(404, "notfound", "Not Found", old=True)
 

@@ -40,6 +40,8 @@ class State:
     customers: dict[str, dict[str, Any]] = field(default_factory=lambda: {
         "c-ada": {"displayName": "Ada Fairweather", "emails": [{"email": "ada@example.com", "verified": True}]},
         "c-bilal": {"displayName": "Bilal Okafor", "emails": [{"email": "bilal@example.com", "verified": False}]},
+        "c-gita": {"displayName": "Gita Ringer", "emails": [],
+                   "phones": [{"phone": "555 0101"}, {"phone": "+1 555 010 1008", "verified": True}]},
     })  # fmt: skip
     conversations: dict[str, str] = field(default_factory=lambda: {"t-ada": "c-ada", "t-bilal": "c-bilal"})
     klasses: dict[str, dict[str, Any]] = field(default_factory=dict)

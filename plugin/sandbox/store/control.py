@@ -19,7 +19,7 @@ from .views import moment
 if TYPE_CHECKING:
     from .server import World
 
-SETTINGS = ("settle_delay", "cancel_delay", "work_delay", "bucket", "restore_rate", "served_version")
+SETTINGS = ("settle_delay", "cancel_delay", "work_delay", "bulk_delay", "bucket", "restore_rate", "served_version")
 
 
 def answer(world: "World", request: Request) -> Response:
@@ -97,7 +97,7 @@ def _settings(world: "World", request: Request) -> Response:
 
 def _customers(world: "World", _: Request) -> Response:
     people = world.store.people.values()
-    return _json([{"id": one.id, "name": one.name, "email": one.email} for one in people])
+    return _json([{"id": one.id, "name": one.name, "email": one.email, "phone": one.phone or ""} for one in people])
 
 
 def _legacy(world: "World", _: Request) -> Response:
@@ -112,6 +112,7 @@ def _legacy(world: "World", _: Request) -> Response:
                 "created_at": moment(one.created),
                 "updated_at": moment(one.updated),
                 "email": one.email,
+                "phone": one.phone,
             }
             for one in rows
         ]
@@ -140,6 +141,7 @@ def _account(one: Order) -> dict[str, Any]:
         "id": one.id,
         "name": one.name,
         "email": one.email,
+        "phone": one.phone,
         "items": sum(line.quantity for line in one.lines),
         "story": one.story,
         "currency": one.money.shown,

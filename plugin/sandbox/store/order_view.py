@@ -69,7 +69,7 @@ def _head(store: Store, one: Order) -> View:
         "note": one.note,
         "tags": list(one.tags),
         "email": one.email,
-        "phone": None,
+        "phone": one.phone,
         "poNumber": None,
         "customAttributes": [{"key": key, "value": value} for key, value in one.notes],
         "discountCode": one.codes[0] if one.codes else None,

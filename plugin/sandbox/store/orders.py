@@ -12,6 +12,7 @@ class Person:
     first_name: str
     last_name: str
     email: str
+    phone: str | None = None
 
     @property
     def name(self) -> str:
@@ -185,6 +186,7 @@ class Order:
     money: Currencies
     lines: tuple[Line, ...]
     email: str | None = None
+    phone: str | None = None
     customer: int | None = None
     name: str = ""
     taxes_included: bool = False

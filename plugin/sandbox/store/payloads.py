@@ -44,6 +44,7 @@ def _head(one: Order, customer: Person | None) -> Payload:
         "name": one.name or f"#{one.number}",
         "order_number": one.number,
         "email": one.email,
+        "phone": one.phone,
         "created_at": moment(one.created),
         "processed_at": moment(one.created),
         "updated_at": moment(one.updated),
@@ -64,7 +65,8 @@ def _head(one: Order, customer: Person | None) -> Payload:
 
 
 def _customer(one: Person) -> Payload:
-    return {"id": one.id, "email": one.email, "first_name": one.first_name, "last_name": one.last_name}
+    reached = {"email": one.email or None, "phone": one.phone}
+    return {"id": one.id, **reached, "first_name": one.first_name, "last_name": one.last_name}
 
 
 def _totals(one: Order) -> Payload:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -20,11 +21,12 @@ from graphql import (
     validate,
 )
 
-from . import cancels, installed, search
+from . import bulk, cancels, installed, search
 from .order_view import job, job_result, order, refund
+from .orders import Order
 from .refunds import Answer, create
-from .state import Store, number_of
-from .views import View, connection, payment, person, place, shop
+from .state import Store, gid, number_of
+from .views import View, connection, moment, payment, person, place, shop
 
 NO_KEY = "The @idempotent directive is required for this mutation but was not provided."
 _UNKNOWN_FIELD = re.compile(r"Cannot query field '(\w+)' on type '(\w+)'")
@@ -123,6 +125,53 @@ def _executed(wrong: GraphQLError) -> dict[str, Any]:
     return _error(wrong.message, str(code or "INTERNAL_SERVER_ERROR"), wrong.path)
 
 
+# ---------------------------------------------------------------- bulk operations
+
+
+def _bulk_run(_: Any, info: GraphQLResolveInfo, query: str, **given: Any) -> View:
+    store = _store(info)
+    running = [gid("BulkOperation", one.id) for one in store.bulks.values() if not _over(info, one)]
+    read_in = bulk.read(info.schema, query, running)
+    if isinstance(read_in, bulk.Wrong):
+        error = {"field": ["query"], "message": read_in.message, "code": read_in.code}
+        return {"bulkOperation": None, "userErrors": [error]}
+    made = bulk.Bulk(store.new_id(), query, read_in, store.clock())
+    store.bulks[made.id] = made
+    return {"bulkOperation": {**_bulk_view(info, made), "status": "CREATED"}, "userErrors": []}
+
+
+def _bulk(_: Any, info: GraphQLResolveInfo, id: str) -> View | None:
+    found = _store(info).bulks.get(number_of("BulkOperation", id) or 0)
+    return None if found is None else _bulk_view(info, found)
+
+
+def _over(info: GraphQLResolveInfo, one: bulk.Bulk) -> bool:
+    """Whether it has ended; it runs when its time has come and somebody looks."""
+    store = _store(info)
+    if one.lines is None and one.error is None and store.clock() - one.created >= store.settings.bulk_delay:
+        one.error, store.bulk_fails = store.bulk_fails, None
+        if one.error is None:
+            one.lines = bulk.lines(run(store, info.schema, one.document, {}, None)["data"])
+    return one.lines is not None or one.error is not None
+
+
+def _bulk_view(info: GraphQLResolveInfo, one: bulk.Bulk) -> View:
+    over, count = _over(info, one), len(one.lines or ())
+    status = ("FAILED" if one.error else "COMPLETED") if over else "RUNNING"
+    return {
+        "id": gid("BulkOperation", one.id),
+        "status": status,
+        "errorCode": one.error,
+        "objectCount": str(count),
+        "rootObjectCount": str(sum('"__parentId"' not in row for row in one.lines or ())),
+        "url": f"{_store(info).address}/bulk/{one.id}.jsonl" if count else None,
+        "partialDataUrl": None,
+        "query": one.query,
+        "createdAt": moment(datetime.fromtimestamp(one.created, UTC)),
+        "completedAt": moment(_store(info).now()) if status == "COMPLETED" else None,
+    }
+
+
 # ---------------------------------------------------------------- queries
 
 
@@ -138,12 +187,18 @@ def _order(_: Any, info: GraphQLResolveInfo, id: str) -> View | None:
     if key is None:
         raise GraphQLError(f"Invalid id: {id}", extensions={"code": "RESOURCE_NOT_FOUND"})
     found = store.orders.get(key)
-    return None if found is None else order(store, found)
+    return None if found is None or not _shown(store, found) else order(store, found)
+
+
+def _shown(store: Store, one: Order) -> bool:
+    """Without `read_all_orders` an app sees the orders of the last 60 days."""
+    return "read_all_orders" in store.scopes or store.now() - one.created <= timedelta(days=60)
 
 
 def _orders(_: Any, info: GraphQLResolveInfo, **given: Any) -> View:
     store = _store(info)
-    rows = search.orders(list(store.orders.values()), given.get("query"), given.get("sortKey"), False)
+    shown = [one for one in store.orders.values() if _shown(store, one)]
+    rows = search.orders(shown, given.get("query"), given.get("sortKey"), False)
     if given.get("first") is None and given.get("last") is None:
         raise GraphQLError("you must provide one of first or last", extensions={"code": "BAD_REQUEST"})
     return connection([order(store, one) for one in rows])(**given)
@@ -163,8 +218,15 @@ def _customer_view(store: Store, id: int) -> View | None:
     known = person(store.people.get(id))
     if known is None:
         return None
-    own = [one for one in store.orders.values() if one.customer == id]
+    own = [one for one in store.orders.values() if one.customer == id and _shown(store, one)]
     return {**known, "orders": lambda **given: connection([order(store, one) for one in own])(**given)}
+
+
+def _customer_by(_: Any, info: GraphQLResolveInfo, identifier: dict[str, str]) -> View | None:
+    """By the phone number alone; the other identifiers are not played."""
+    store, phone = _store(info), identifier.get("phoneNumber")
+    found = next((one.id for one in store.people.values() if phone and one.phone == phone), 0)
+    return _customer_view(store, found)
 
 
 def _locations(_: Any, info: GraphQLResolveInfo, **given: Any) -> View:
@@ -272,15 +334,18 @@ QUERIES = {
     "orders": _orders,
     "customer": _customer,
     "customers": _customers,
+    "customerByIdentifier": _customer_by,
     "locations": _locations,
     "shop": _shop,
     "currentAppInstallation": installed.installation,
     "webhookSubscriptions": installed.subscriptions,
     "job": _job,
     "node": _node,
+    "bulkOperation": _bulk,
 }
 MUTATIONS = {
     "refundCreate": _refund_create,
     "orderCancel": _order_cancel,
+    "bulkOperationRunQuery": _bulk_run,
     "webhookSubscriptionCreate": installed.subscribe,
 }

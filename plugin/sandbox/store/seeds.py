@@ -19,6 +19,7 @@ PEOPLE = (
     Person(9004, "Dolores", "Nunez", "dolores@example.com"),
     Person(9005, "Edna", "Single", "edna@example.com"),
     Person(9006, "Fritz", "Empty", "fritz@example.com"),
+    Person(9008, "Gita", "Ringer", "", "+15550101008"),
     Person(9007, "<script>alert(1)</script>", "{{7*7}} ${{ agent }}", 'hostile+"x"@example.com'),
 )
 PLACES = (
@@ -54,7 +55,7 @@ def _status(name: str, item: Item = SHIRT, behaviour: Behaviour | None = None) -
     return Plan(said, items, fulfilment=name, behaviour=behaviour or Behaviour())
 
 
-# number: (customer's e-mail, plan). Names, ids and amounts never depend on the day the store starts.
+# number: (customer's e-mail or phone, plan). Names, ids and amounts never depend on the day the store starts.
 PLANS: dict[int, tuple[str, Plan]] = {
     1001: ("ada@example.com", Plan("plain and paid, nothing shipped", (SHIRT, MUG))),
     1002: ("ada@example.com", Plan("a discount on one line", (replace(SHIRT, off="10.00"), MUG))),
@@ -195,6 +196,7 @@ PLANS: dict[int, tuple[str, Plan]] = {
         ),
     ),
     1041: ("edna@example.com", Plan("the only order of this customer", (SCARF, MUG))),
+    1042: ("+15550101008", Plan("bought with a phone number alone", (SHIRT, MUG))),
 }
 
 
@@ -204,25 +206,25 @@ def seed(store: Store) -> None:
     store.last_id = BASE * 1000 + 1_000_000_000
     store.people = {one.id: one for one in PEOPLE}
     store.places = {one.id: one for one in PLACES}
-    by_mail = {one.email: one for one in PEOPLE}
+    reached = {one.email or one.phone: one for one in PEOPLE}
     with store.lock:
-        for number, (mail, plan) in PLANS.items():
+        for number, (contact, plan) in PLANS.items():
             created = (store.now() - timedelta(days=_age(number), hours=number % 7)).replace(microsecond=0)
             order = make(number, created, plan)
-            store.orders[order.id] = _of(order, by_mail[mail])
+            store.orders[order.id] = _of(order, reached[contact])
         _history(store)
     store.emit = emit
 
 
 def _age(number: int) -> int:
     """Days before today; orders with higher numbers are younger."""
-    return 1041 - number + 1
+    return max(PLANS) - number + 1
 
 
 def _of(order: Order, one: Person) -> Order:
     hostile = order.number == 1030
     place = Address(f"{one.name} {NASTY}" if hostile else one.name, address1=NASTY if hostile else "1 Example Street")
-    return replace(order, customer=one.id, email=one.email, address=place)
+    return replace(order, customer=one.id, email=one.email or None, phone=one.phone, address=place)
 
 
 def _history(store: Store) -> None:

@@ -108,6 +108,7 @@ def serve(
         threaded=True,
         request_handler=_Quiet,
     )
+    store.address = f"http://127.0.0.1:{server.server_port}"
     threads = (
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True),
         threading.Thread(target=_ticking, args=(world,), daemon=True),
@@ -134,11 +135,24 @@ def _ticking(world: World) -> None:
 
 def _answer(world: World, environ: dict[str, Any], start: Callable[..., Any]) -> Any:
     request = Request(environ)
+    if request.path.startswith("/bulk/"):
+        return _result(world, request)(environ, start)
     if request.path.startswith("/admin/api/") and request.path.endswith("/graphql.json"):
         response = _graphql(world, request)
     else:
         response = oauth.answer(world, request) or control.answer(world, request)
     return response(environ, start)
+
+
+def _result(world: World, request: Request) -> Response:
+    """What a bulk operation left, to whoever knows the address; elsewhere at Shopify, and for seven days."""
+    name = request.path.removeprefix("/bulk/").removesuffix(".jsonl")
+    with world.store.lock:
+        found = world.store.bulks.get(int(name)) if name.isdigit() else None
+        lines = None if found is None else found.lines
+    if not lines:
+        return Response("", 404)
+    return Response("".join(f"{one}\n" for one in lines), content_type="application/jsonl")
 
 
 # ---------------------------------------------------------------- GraphQL

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from .bulk import Bulk
 from .orders import Order, Person, Place, Refund
 
 GID = "gid://shopify/"
@@ -18,6 +19,7 @@ class Settings:
     settle_delay: float = 3.0
     cancel_delay: float = 1.0
     work_delay: float = 0.0
+    bulk_delay: float = 1.0
     bucket: float = 2000.0
     restore_rate: float = 100.0
     served_version: str | None = None
@@ -58,7 +60,12 @@ class Store:
     people: dict[int, Person] = field(default_factory=dict)
     places: dict[int, Place] = field(default_factory=dict)
     keys: dict[str, KeyUse] = field(default_factory=dict)
-    scopes: frozenset[str] = frozenset({"read_orders", "write_orders", "read_locations"})
+    scopes: frozenset[str] = frozenset(
+        {"read_orders", "read_all_orders", "write_orders", "read_locations", "read_customers"}
+    )
+    bulks: dict[int, Bulk] = field(default_factory=dict)
+    bulk_fails: str | None = None  # the error code of the next bulk operation
+    address: str = ""
     subscriptions: dict[int, tuple[str, str]] = field(default_factory=dict)  # id: topic, uri
     last_id: int = 7_000_000_000_000
 

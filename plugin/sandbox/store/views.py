@@ -89,8 +89,9 @@ def person(one: Person | None) -> View | None:
         "displayName": one.name,
         "firstName": one.first_name,
         "lastName": one.last_name,
-        "email": one.email,
-        "defaultEmailAddress": {"emailAddress": one.email},
+        "email": one.email or None,
+        "phone": one.phone,
+        "defaultEmailAddress": {"emailAddress": one.email} if one.email else None,
     }
 
 

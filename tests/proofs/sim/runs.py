@@ -205,7 +205,9 @@ class MemoryOrders:
     def order(self, place: Place) -> OrderRow | None:
         return None
 
-    def put_header(self, place: Place, email: str, header: Mapping[str, Any], *, webhook: datetime | None) -> bool:
+    def put_header(
+        self, place: Place, email: str, header: Mapping[str, Any], *, webhook: datetime | None, phone: str = ""
+    ) -> bool:  # fmt: skip
         return True
 
     def put_snapshot(self, place: Place, snapshot: Mapping[str, Any], now: datetime) -> None:
