@@ -306,14 +306,14 @@ def test_no_token_is_kept_in_the_clear(shop: World, tmp_path: Path) -> None:
 
 def test_after_a_change_of_the_secret_the_old_one_is_not_needed(shop: World) -> None:
     shop.order(1001)
-    engine, email = shop.app.engine, shop.ledger(1001)["email"]
+    engine = shop.app.engine
     both = open_keys(engine, (NEW_SECRET, SECRET))
     sealed, left = rotate(engine, both.box(), lambda line: None)
     assert (sealed > 0, left) == (True, 0)
     new = open_keys(engine, (NEW_SECRET,))
     row = SqlConnections(engine, new.box()).get(DOMAIN)
     assert row is not None and row.grant is not None and row.grant.access_token == "token"
-    found = SqlOrders(engine, new).orders_of(email)
+    found = SqlOrders(engine, new).orders_of(shop.customer(1001))
     assert [one.snapshot is not None for one in found if one.name == "#1001"] == [True]
 
 

@@ -17,7 +17,7 @@ from plugin.errors import FixTheSetup, LookAgain, WaitForRun
 from plugin.money import Money
 from plugin.phones import e164
 from plugin.points import Point
-from plugin.ports import Alarm, AlarmKind, Doubt, Grant, LostLease, NewRun
+from plugin.ports import Alarm, AlarmKind, CrmGrant, Doubt, LostLease, NewRun
 from plugin.secrets import Keys
 from plugin.shapes import Backfill, Customer, Note, Place, Plan, PlannedStep, StepState
 from plugin.stores.crm import SqlCrm
@@ -514,7 +514,7 @@ class TestCrm:
         for key, user in (("a", "u"), ("b", "u"), ("c", "v"), ("d", "w")):
             crm.put_grant(key, user, key.encode(), NOW)
         crm.drop_grant("a")
-        assert (crm.grant("a"), crm.grant("b")) == (None, Grant("u", b"b", NOW))
+        assert (crm.grant("a"), crm.grant("b")) == (None, CrmGrant("u", b"b", NOW))
         assert (crm.drop_grants("u"), [one.user_id for one in crm.grants()]) == (1, ["v", "w"])
         assert (crm.drop_grants(None), crm.grants()) == (2, [])
 
