@@ -206,6 +206,11 @@ def find_bundle(chosen: Path | None) -> Path:
         return chosen
     if Path("plugin.yaml").is_file():
         return Path(".")
+    return shipped_bundle()
+
+
+def shipped_bundle() -> Path:
+    """The bundle we came with: inside of the wheel, or the checkout itself."""
     shipped = Path(__file__).parent / "_bundle"
     return shipped if (shipped / "plugin.yaml").is_file() else Path(__file__).parent.parent
 

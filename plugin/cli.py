@@ -15,6 +15,7 @@ import click
 from plugin.cli_database import backup, migrate, restore
 from plugin.cli_doctor import doctor
 from plugin.cli_orders import backfill, import_legacy
+from plugin.cli_start import init, sandbox
 from plugin.cli_stores import keys, stores
 from plugin.errors import FixTheBundle, OrderActionsError
 
@@ -334,7 +335,7 @@ def revoke(user_id: str | None, everybody: bool, bundle: Path | None) -> None:
     click.echo(f"Ended: {command(bundle, user_id)}")
 
 
-for _one in (migrate, backup, restore):
+for _one in (init, sandbox, migrate, backup, restore):
     cli.add_command(_one)
 
 

@@ -125,5 +125,13 @@ def test_every_variable_that_is_named_anywhere_stands_in_the_table() -> None:
     assert {field for field, _ in VARIABLES.values()} <= {one.name for one in fields(Config)}
 
 
+def test_a_bundle_of_ones_own_is_the_one_that_came_and_is_never_written_over(tmp_path: Path) -> None:
+    made = order_actions("init", "mine", cwd=tmp_path)
+    assert (made.returncode, order_actions("check", "--bundle", "mine", cwd=tmp_path).returncode) == (0, 0)
+    (tmp_path / "mine/plugin.yaml").unlink()
+    again = order_actions("init", "mine", cwd=tmp_path)
+    assert (again.returncode, again.stderr) == (3, "mine has actions, schemas, card_templates already.\n")
+
+
 def test_a_wrong_command_line_ends_with_two() -> None:
     assert order_actions("demo", "--port", "none").returncode == 2

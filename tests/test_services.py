@@ -158,7 +158,7 @@ def test_pulling_any_of_the_three_services_loses_nothing(tmp_path: Path) -> None
             "PROOF_BUNDLE": str(bundle_of(tmp_path / "bundle")), "PROOF_LEASE": "1",
             "ORDER_ACTIONS_PUBLIC_URL": f"http://{address}", "ORDER_ACTIONS_KUSTOMER_ORG": "acme",
             "ORDER_ACTIONS_KUSTOMER_KEY": crm.state.key, "ORDER_ACTIONS_KUSTOMER_APP": "shopify_order_actions",
-            "ORDER_ACTIONS_KUSTOMER_CLIENT_ID": "client", "ORDER_ACTIONS_KUSTOMER_CLIENT_SECRET": "client secret",
+            "ORDER_ACTIONS_KUSTOMER_CLIENT_ID": "client", "ORDER_ACTIONS_KUSTOMER_CLIENT_SECRET": "client-secret",
             "ORDER_ACTIONS_SANDBOX_KUSTOMER": crm_plug.url, "ORDER_ACTIONS_SETTINGS": "settle_time=20",
         })  # fmt: skip
         plugin.start()
