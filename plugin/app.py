@@ -178,18 +178,27 @@ _LISTS = {"secrets", "client_secrets", "host_origins", "settings", "rates", "pro
 
 def config_from(environ: Mapping[str, str]) -> Config:
     """Raises FixTheSetup naming every variable that is missing, and unknown ones."""
-    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in VARIABLES)
-    missing = [name for name, (field, _) in VARIABLES.items() if field in _REQUIRED and not environ.get(name)]
-    wrong = [f"{name} is missing: {VARIABLES[name][1]}" for name in missing]
-    wrong += [_unknown(name) for name in unknown]
-    if wrong:
-        raise FixTheSetup("\n".join(wrong))
+    _must_name(environ, _REQUIRED)
     values: dict[str, object] = {}
     for name, (field, _) in VARIABLES.items():
         text = environ.get(name)
         if text:
             values[field] = tuple(part.strip() for part in text.split(",")) if field in _LISTS else text
     return Config(**values)  # type: ignore[arg-type]
+
+
+def database_url(environ: Mapping[str, str]) -> str:
+    """All that a command for the database needs. Raises FixTheSetup."""
+    _must_name(environ, {"database"})
+    return environ["ORDER_ACTIONS_DATABASE"]
+
+
+def _must_name(environ: Mapping[str, str], required: set[str]) -> None:
+    missing = [(name, text) for name, (field, text) in VARIABLES.items() if field in required and not environ.get(name)]
+    wrong = [f"{name} is missing: {text}" for name, text in missing]
+    wrong += [_unknown(name) for name in sorted(environ) if name.startswith(PREFIX) and name not in VARIABLES]
+    if wrong:
+        raise FixTheSetup("\n".join(wrong))
 
 
 def _unknown(name: str) -> str:
@@ -374,14 +383,6 @@ def _with_reads(bundle: Bundle, root: Path) -> Bundle:
         for name, card in bundle.cards.items()
     }
     return replace(bundle, cards=cards)
-
-
-def database_url(environ: Mapping[str, str]) -> str:
-    """Raises FixTheSetup."""
-    url = environ.get("ORDER_ACTIONS_DATABASE")
-    if not url:
-        raise FixTheSetup(f"ORDER_ACTIONS_DATABASE is missing: {VARIABLES['ORDER_ACTIONS_DATABASE'][1]}")
-    return url
 
 
 def migrate_database(environ: Mapping[str, str]) -> str:

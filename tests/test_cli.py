@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from plugin.app import VARIABLES, Config
+from plugin.app import VARIABLES, Config, database_url
+from plugin.errors import FixTheSetup
 from tests.shared import ROOT
 
 FORM = '{lines: {TS-NVY-M: 1}, reason: "Broken ${{ agent }}"}'
@@ -115,6 +116,8 @@ def test_serve_names_every_missing_variable_and_every_unknown_one() -> None:
         "ORDER_ACTIONS_TRAFFIC_LIGHT is not a variable of order-actions; take it away or mend its name",
     ):
         assert line in stopped.stderr.splitlines()
+    with pytest.raises(FixTheSetup, match=r"ORDER_ACTIONS_DATABSE .* did you mean ORDER_ACTIONS_DATABASE\?"):
+        database_url({"ORDER_ACTIONS_DATABSE": "sqlite://"})
 
 
 def test_every_variable_that_is_named_anywhere_stands_in_the_table() -> None:
