@@ -6,11 +6,13 @@ PROOF_LEASE the seconds after which others go on with what a process held that w
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from plugin import runtime, sync
 from plugin.app import config_from
 from plugin.serving import serve, work
+from plugin.stores import crm, runs
 from tests.shared import ROOT
 
 if __name__ == "__main__":
@@ -20,6 +22,7 @@ if __name__ == "__main__":
     config, root = config_from(os.environ), Path(os.environ.get("PROOF_BUNDLE", ROOT))
     if "PROOF_LEASE" in os.environ:
         runtime.LEASE_SECONDS = sync.ABANDONED = float(os.environ["PROOF_LEASE"])
+        runs.NOTE_LEASE = crm.ORDER_LEASE = 5 * timedelta(seconds=runtime.LEASE_SECONDS)
     if sys.argv[1] == "web":
         serve(root, config, sys.argv[2], 2, None)
     else:
