@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 from plugin.errors import LookAgain, NothingHere
 from plugin.filters import clock_time
 from plugin.logs import about, tell
-from plugin.permissions import require
+from plugin.permissions import ADMIN, require
 from plugin.ports import Alarm, AlarmKind, Doubt, Tools
 from plugin.reconcile import TWICE
 from plugin.settling import SETTLE_TIME, settle_time
 from plugin.shapes import Agent, Place, StepState
 from plugin.verdicts import is_mismatch
 
-ADMIN = "plugin.admin"
 DOUBT_MINUTES = 15
 KEY = "Shopify says that another call used this call's key. This is a defect of ours: stop, and report it."
 LONG = "In doubt for longer than {minutes} minutes. {error}"
