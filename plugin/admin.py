@@ -172,7 +172,7 @@ def runs(app: App, session: Session, query: Query) -> View:
     after = ("Older runs", query.address(path, after=rest)) if rest else None
     states = {"": "Any", **views.TITLES}
     asked = filters(path, [choice("state", "State", states, query.state), *_fields(app, query)],
-                    query.address(f"{path}.csv"))  # fmt: skip
+                    query.address(f"{path}/csv"))  # fmt: skip
     columns = ["Begun (UTC)", "Order", "Action", "Agent", "State", "Amount"]
     lead = f"The newest first. A CSV holds at most {MOST_ROWS:,} of them; narrow the days for older ones."
     listed = table("Runs", columns, rows, empty="No run fits.", lead=lead, after=after)

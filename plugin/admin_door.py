@@ -25,7 +25,7 @@ def routes(
         ("/admin/stores/<store>", "GET", door.store),
         ("/admin/permissions", "GET", door.permissions),
         ("/admin/runs", "GET", door.runs),
-        ("/admin/runs.csv", "GET", door.csv),
+        ("/admin/runs/csv", "GET", door.csv),
         ("/admin/refunds", "GET", door.refunds),
         (one, "GET", door.open_lift),
         (f"{one}/preview", "POST", door.preview_lift),

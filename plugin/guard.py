@@ -75,7 +75,7 @@ ROUTES: Mapping[str, Route] = {
     "GET /admin/stores/<store>": _SHOWN,
     "GET /admin/permissions": _SHOWN,
     "GET /admin/runs": _SHOWN,
-    "GET /admin/runs.csv": _SHOWN,
+    "GET /admin/runs/csv": _SHOWN,
     "GET /admin/refunds": _SHOWN,
     "GET /admin/alarms/<alarm>": _SHOWN,
     "POST /admin/alarms/<alarm>/preview": _SENT,

@@ -456,7 +456,7 @@ def _admin() -> dict[str, State]:
     row = [cell(EVIL, url="/admin/runs", more=LONG), cell(LONG, mark="wrong", more=EVIL), amount(money("999999999.99"))]
     sections = [
         filters("/admin/runs", [pick("store", LONG, {"": EVIL}, LONG), text("agent", EVIL, EVIL),
-                                day("first", "From", date(2026, 11, 1))], "/admin/runs.csv"),
+                                day("first", "From", date(2026, 11, 1))], "/admin/runs/csv"),
         chart(EVIL, date(2026, 9, 1), date(2026, 11, 24), sums),
         table(EVIL, [LONG, EVIL, "Amount"], [row], empty="", lead=EVIL, after=(EVIL, "/admin/runs")),
     ]  # fmt: skip
