@@ -13,24 +13,28 @@ from plugin.errors import NothingHere
 from plugin.flow import View
 from plugin.operations import OPERATIONS, Moves
 from plugin.panels import Cell, amount, cell, chart, choice, day, filters, table, text
-from plugin.permissions import ADMIN, acting, ceiling, may, require
+from plugin.permissions import ADMIN, acting, ceiling, may, missing_scopes, require
 from plugin.ports import Alarm
 from plugin.reports import MOST_REASONS, MOST_ROWS, Query, Sum
 from plugin.review import REVIEW
-from plugin.shapes import Run, Session, StoreInfo
+from plugin.shapes import ConnectedStore, Run, Session, StoreInfo
 from plugin.standing import action_title, waiting
+from plugin.store_setup import needed_scopes
 
 URL = views.ADMIN_URL
 PAGES = {"": "Overview", "/runs": "Runs", "/refunds": "Paid back", "/permissions": "Permissions"}
 SHOWN_ALARMS = 20
 NO_CURRENCY = "XXX"  # the store's own, which is not known here
+STATES = {
+    "active": "Connected", "waiting": "Announced, not installed yet", "refused": "Refused by Shopify", "gone": "Ended",
+}  # fmt: skip
 KINDS = {"pace": "Too much paid back", "doubt": "Too long in doubt", "twice": "A reference stands twice",
          "key": "A key was used twice"}  # fmt: skip
 
 
-def stores_of(app: App) -> Sequence[StoreInfo]:
-    """The stores an admin may know of; every query names them."""
-    return app.tools.commerce.stores()
+def stores_of(app: App) -> Sequence[ConnectedStore]:
+    """The stores an admin may know of, also those whose connection ended; every query names them."""
+    return app.connections.all()
 
 
 def domains(app: App) -> list[str]:
@@ -63,16 +67,23 @@ def overview(app: App, session: Session, notice: str | None = None) -> View:
 
 
 def _stores(app: App) -> dict[str, Any]:
-    heard, now = app.tools.watch.heard(domains(app)), app.tools.clock.now()
+    stores, now = stores_of(app), app.tools.clock.now()
+    heard = app.tools.watch.heard([one.domain for one in stores])
+    needed = needed_scopes(app)
     rows = []
-    for one in stores_of(app):
-        at = heard.get(one.domain)
+    for one in stores:
+        at, checked = heard.get(one.domain), one.webhooks_checked_at
+        lacking = missing_scopes(one.grant.scopes if one.grant else None, needed)
+        problem = one.problem or (f"not granted: {', '.join(lacking)}" if lacking else "")
         rows.append([
             cell(one.name, url=f"{URL}/stores/{one.domain}", more=one.domain),
-            cell(f"{doctor.span(now - at)} ago" if at else "None came yet", mark="ok" if at else "wrong"),
+            cell(STATES[one.state], mark="ok" if one.state == "active" and not problem else "wrong", more=problem),
+            cell(f"{doctor.span(now - at)} ago" if at else "None came yet", mark="ok" if at else "",
+                 more=f"asked for {doctor.span(now - checked)} ago" if checked else "never asked for"),
         ])  # fmt: skip
     lead = "Open a store to ask Shopify how its connection stands, and to see its settings."
-    return table("Stores", ["Store", "Last webhook"], rows, empty="No store is connected.", lead=lead)
+    columns = ["Store", "Connection", "Last webhook"]
+    return table("Stores", columns, rows, empty="No store is connected.", lead=lead)
 
 
 def _work(app: App, session: Session) -> dict[str, Any]:
@@ -101,17 +112,27 @@ def store(app: App, session: Session, domain: str) -> View:
     checks = [[cell(_begin(one.name.removeprefix(f"{domain} "))), _check(one)[1]]
               for one in doctor.of_store(app, found)]  # fmt: skip
     health = table("Its connection, asked just now", ["What", "How it stands"], checks, empty="")
-    return _page(session, "/stores", found.name, [health, _settings(app, found)])
+    runs = app.tools.store(domain)
+    return _page(session, "/stores", found.name, [health, _closed(app, runs), _settings(app, runs)])
 
 
-def _settings(app: App, found: StoreInfo) -> dict[str, Any]:
-    bundle = app.tools.bundle
+def _closed(app: App, found: StoreInfo | None) -> dict[str, Any]:
+    """What the runtime asks before any rule of the action itself."""
+    rows = []
+    for one in app.tools.bundle.actions.values() if found else ():
+        lacking = missing_scopes(found.scopes if found else None, one.scopes)
+        text = f"Closed: {', '.join(lacking)} not granted" if lacking else "Open, as far as its scopes go"
+        rows.append([cell(one.title), cell(text, mark="wrong" if lacking else "ok")])
+    return table("Actions in this store", ["Action", "Scopes"], rows, empty="None: the store is not connected.")
+
+
+def _settings(app: App, found: StoreInfo | None) -> dict[str, Any]:
     rows = [
         [cell(name), cell(_value(value), more=f"changed from {_value(before)}" if value != before else "")]
-        for name, value in found.settings.items()
-        for before in [bundle.settings.get(name)]
+        for name, value in (found.settings.items() if found else ())
+        for before in [app.tools.bundle.settings.get(name)]
     ]
-    return table("Settings", ["Setting", "In force"], rows, empty="There is none.")
+    return table("Settings", ["Setting", "In force"], rows, empty="None are in force: the store is not connected.")
 
 
 def _value(value: object) -> str:
