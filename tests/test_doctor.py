@@ -18,6 +18,7 @@ from plugin import cli_doctor, doctor
 from plugin.doctor import Check, examine
 from plugin.ports import AlarmKind, Doubt, Reply
 from plugin.runtime import carry_out
+from plugin.sandbox import kustomer
 from plugin.shapes import StepState
 from plugin.store_setup import REMOVED
 from plugin.stores.tables import metadata
@@ -25,6 +26,7 @@ from plugin.stores.watch import SqlWatch
 from plugin.subscriptions import subscribe
 from tests.shared import ROOT
 from tests.test_alarms import in_doubt
+from tests.test_kustomer import in_kustomer
 from tests.world import DOMAIN, REFUND, World, outcome, variables
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -187,6 +189,20 @@ def test_where_notes_go_is_asked_without_posting_one(shop: World, status: int, p
     assert [(one.name, one.ok) for one in checks] == [("crm", problem is None), ("crm clock", False)]
     assert checks[0].found == (problem or "it answers")
     assert [call.request.method for call in responses.calls] == ["GET"]
+
+
+def test_kustomer_is_asked_with_our_key_and_its_role_groups_are_compared(shop: World) -> None:
+    crm = kustomer.serve()
+    good = in_kustomer(shop, crm)
+    bundle = replace(good.tools.bundle, role_groups={**good.tools.bundle.role_groups, "Supprot": "agent"})
+    told = [(one.name, one.found) for one in doctor.of_crm(replace(good.tools, bundle=bundle)) if not one.ok]
+    assert told == [("role groups", "the CRM has no role group called Supprot")]
+    good.tools.host.client._key = "wrong"  # type: ignore[attr-defined]
+    good.tools.clock.sleep(0.01)
+    refused = next(doctor.of_crm(good.tools))
+    crm.close()
+    good.close()
+    assert (refused.ok, refused.found.startswith("Kustomer refused the API key")) == (False, True)
 
 
 @pytest.mark.parametrize(
