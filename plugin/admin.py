@@ -24,6 +24,7 @@ from plugin.store_setup import needed_scopes
 URL = views.ADMIN_URL
 PAGES = {"": "Overview", "/runs": "Runs", "/refunds": "Paid back", "/permissions": "Permissions"}
 SHOWN_ALARMS = 20
+NEVER_SEEN = "subscriptions never seen"
 NO_CURRENCY = "XXX"  # the store's own, which is not known here
 STATES = {
     "active": "Connected", "waiting": "Announced, not installed yet", "refused": "Refused by Shopify", "gone": "Ended",
@@ -79,7 +80,7 @@ def _stores(app: App) -> dict[str, Any]:
             cell(one.name, url=f"{URL}/stores/{one.domain}", more=one.domain),
             cell(STATES[one.state], mark="ok" if one.state == "active" and not problem else "wrong", more=problem),
             cell(f"{doctor.span(now - at)} ago" if at else "None came yet", mark="ok" if at else "",
-                 more=f"asked for {doctor.span(now - checked)} ago" if checked else "never asked for"),
+                 more=f"subscriptions seen {doctor.span(now - checked)} ago" if checked else NEVER_SEEN),
         ])  # fmt: skip
     lead = "Open a store to ask Shopify how its connection stands, and to see its settings."
     columns = ["Store", "Connection", "Last webhook"]

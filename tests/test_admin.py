@@ -103,7 +103,7 @@ def test_a_store_that_is_not_connected_here_is_not_shown_by_any_page(shop: World
 def test_the_overview_tells_what_is_wrong_without_asking_shopify(shop: World) -> None:
     shop.forget_calls()
     page = Admin(shop).get()
-    assert rows(page, "Stores") == [[f"Sandbox store {DOMAIN}", "Connected", "None came yet never asked for"]]
+    assert rows(page, "Stores") == [[f"Sandbox store {DOMAIN}", "Connected", "None came yet subscriptions never seen"]]
     assert rows(page, "What waits")[:2] == [["Worker", "No run waits for it"], ["Notes", "None is waiting"]]
     assert shop.calls() == 0
 
