@@ -29,12 +29,14 @@ from tests.test_alarms import in_doubt
 from tests.test_kustomer import in_kustomer
 from tests.world import DOMAIN, REFUND, World, outcome, variables
 
+PUBLIC = "https://orders.example.com"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 @pytest.fixture
 def shop(shop: World) -> World:
     """Everything is in order there."""
+    shop.app = replace(shop.app, config=replace(shop.app.config, public_url=PUBLIC))
     subscribe(shop.app, DOMAIN)
     return shop
 
@@ -256,7 +258,7 @@ def test_what_grew_is_no_change_and_what_went_is_told() -> None:
 
 def test_a_watching_doctor_tells_changes_alone_and_how_it_ended(shop: World, tmp_path: Path) -> None:
     environment = variables(f"sqlite:///{tmp_path / 'app.sqlite'}", shop.url)
-    environment |= {"ORDER_ACTIONS_PUBLIC_URL": "http://127.0.0.1:9", "PATH": os.environ["PATH"]}
+    environment |= {"ORDER_ACTIONS_PUBLIC_URL": PUBLIC, "PATH": os.environ["PATH"]}
     words = [sys.executable, "-m", "plugin", "doctor", "--json", "--watch", "0.2"]
     with subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
