@@ -14,8 +14,7 @@ from plugin.shapes import Customer, FormState, OrderRow, Place, Resolution, Run,
 PAGE = 20
 NOTHING_BACK = {"REFUNDED", "VOIDED"}
 REVIEWS_URL = "/reviews"
-FIND_URL = "/orders/find"
-ADMIN_URL = "/admin"
+FIND_URL, ADMIN_URL = "/orders/find", "/admin"
 
 
 def order_url(place: Place) -> str:
