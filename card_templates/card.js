@@ -1,6 +1,6 @@
 // The card: moving between fragments, live totals, sending once, following a run.
 // What people read comes from the server, or from the <template>s of shell.html where it is not reached.
-import { Unsent, ask, openSession, tell } from "./server.js";
+import { Unsent, ask, openSession, save, tell } from "./server.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -282,6 +282,10 @@ function setQuantity(input, value) {
 const PRESSED = { // data attribute of a button: what pressing it does
   get: ({ dataset }) => (dataset.get ? go(dataset.get, { back: "back" in dataset }) : start()),
   post: ({ dataset }) => go(dataset.post, { body: new URLSearchParams() }),
+  download: ({ dataset }) => {
+    const told = (text) => $("[data-download-trouble]", view)?.replaceChildren(text);
+    save(dataset.download, "runs.csv").then(() => told(""), () => told("The file could not be read. Try again."));
+  },
   restart: () => start(),
   recall: () => settle(at.lost, new Error("asked again")),
   toggle: (button) => openMenu(button.nextElementSibling.hidden),

@@ -55,20 +55,33 @@ async function exchange(first) {
   return body;
 }
 
-export async function ask(url, { body, signal } = {}, again = true) {
+async function reach(url, { body, signal } = {}, again = true) {
   const answer = await fetch(url, {
     method: body ? "POST" : "GET", body, signal,
     headers: { Authorization: `Bearer ${session}`, Accept: "text/html", "X-Order-Found": proof(url) },
     mode: "same-origin", credentials: "omit", redirect: "error", cache: "no-store",
   });
-  if (answer.status === 401 && again) {
-    await openSession();
-    return ask(url, { body, signal }, false);
-  }
+  if (answer.status !== 401 || !again) return answer;
+  await openSession();
+  return reach(url, { body, signal }, false);
+}
+
+export async function ask(url, given) {
+  const answer = await reach(url, given);
   const box = document.createElement("template");
   box.innerHTML = await answer.text(); // a fragment of our own server, escaped there; the CSP runs nothing in it
   const fragment = box.content.firstElementChild;
   if (!fragment?.matches("[data-view]")) throw new Error("not a fragment");
   fragment.querySelectorAll("[data-found]").forEach(({ dataset }) => proofs.set(dataset.get, dataset.found));
   return Object.assign(fragment, { status: answer.status });
+}
+
+/** A file: the session goes in a header, so no link can fetch it. */
+export async function save(url, name) {
+  const answer = await reach(url);
+  if (!answer.ok) throw new Error("no file");
+  const link = document.createElement("a");
+  Object.assign(link, { href: URL.createObjectURL(await answer.blob()), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }

@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 from plugin.errors import LookAgain, NothingHere
 from plugin.filters import clock_time
 from plugin.logs import about, tell
-from plugin.permissions import require
+from plugin.permissions import ADMIN, require
 from plugin.ports import Alarm, AlarmKind, Doubt, Tools
 from plugin.reconcile import TWICE
-from plugin.settling import SETTLE_TIME
-from plugin.shapes import Agent, StepState
+from plugin.settling import SETTLE_TIME, settle_time
+from plugin.shapes import Agent, Place, StepState
 from plugin.verdicts import is_mismatch
 
-ADMIN = "plugin.admin"
 DOUBT_MINUTES = 15
 KEY = "Shopify says that another call used this call's key. This is a defect of ours: stop, and report it."
 LONG = "In doubt for longer than {minutes} minutes. {error}"
@@ -74,7 +73,7 @@ def _must_have_settled(tools: Tools, alarm_id: int) -> None:
     found = next((one for one in tools.watch.alarms(active=True) if one.id == alarm_id), None)
     if found is None or found.kind is not AlarmKind.RESTORED:
         return
-    longest = max((float(one.settings.get("settle_time", SETTLE_TIME)) for one in tools.commerce.stores()), default=0.0)
+    longest = max((settle_time(tools, Place(one.domain, "")) for one in tools.commerce.stores()), default=SETTLE_TIME)
     until = found.raised_at + timedelta(seconds=longest)
     if tools.clock.now() < until:
         raise LookAgain(SETTLING.format(at=clock_time(until)))

@@ -1,6 +1,5 @@
 """Plugs the sockets together; the only module that knows which database, shop and CRM are used."""
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,11 +36,10 @@ from plugin.stores.privacy import SqlPrivacy
 from plugin.stores.runs import SqlRuns
 from plugin.stores.watch import SqlWatch
 from plugin.tokens import Tokens
-from plugin.wire import is_safe_address
+from plugin.wire import is_on_this_machine, is_safe_address
 
 PREFIX = "ORDER_ACTIONS_"
 KUSTOMER_SCRIPT = "https://cdn.kustomerapp.com/card-js/latest/kustomer-card.min.js"
-_LOOPBACK = re.compile(r"http://127\.0\.0\.1:[0-9]{2,5}")
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,19 @@ class Config:
     kustomer_client_secret: str = ""
     kustomer_command_secret: str = ""
     kustomer_app: str = ""
-    kustomer_url: str | None = None
-    kustomer_script: str = KUSTOMER_SCRIPT
+    sandbox_kustomer: str | None = None
+
+    @property
+    def kustomer_script(self) -> str:
+        """Where the card loads Kustomer's own script from."""
+        return f"{self.sandbox_kustomer}/card.js" if self.sandbox_kustomer else KUSTOMER_SCRIPT
+
+    @property
+    def kustomer(self) -> Org:
+        """Raises FixTheSetup."""
+        if self.sandbox_kustomer is not None and not is_on_this_machine(self.sandbox_kustomer):
+            raise FixTheSetup("ORDER_ACTIONS_SANDBOX_KUSTOMER must be like http://127.0.0.1:9101, on this machine.")
+        return Org(self.kustomer_org, self.sandbox_kustomer)
 
     @property
     def shopify_app(self) -> ShopifyApp | None:
@@ -134,6 +143,10 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "kustomer_app",
         "`crm.host: kustomer`: the name of the installed app, as `connect kustomer` prints it",
     ),
+    "ORDER_ACTIONS_SANDBOX_KUSTOMER": (
+        "sandbox_kustomer",
+        "`crm.host: kustomer`: address of a sandbox Kustomer on this machine (may be left out)",
+    ),
     "ORDER_ACTIONS_NOTES_URL": ("notes_url", "where notes for the timeline are posted (may be left out)"),
     "ORDER_ACTIONS_NOTES_TOKEN": ("notes_token", "bearer token for notes (may be left out)"),
     "ORDER_ACTIONS_SETTINGS": (
@@ -167,18 +180,27 @@ _LISTS = {"secrets", "client_secrets", "host_origins", "settings", "rates", "pro
 
 def config_from(environ: Mapping[str, str]) -> Config:
     """Raises FixTheSetup naming every variable that is missing, and unknown ones."""
-    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in VARIABLES)
-    missing = [name for name, (field, _) in VARIABLES.items() if field in _REQUIRED and not environ.get(name)]
-    wrong = [f"{name} is missing: {VARIABLES[name][1]}" for name in missing]
-    wrong += [_unknown(name) for name in unknown]
-    if wrong:
-        raise FixTheSetup("\n".join(wrong))
+    _must_name(environ, _REQUIRED)
     values: dict[str, object] = {}
     for name, (field, _) in VARIABLES.items():
         text = environ.get(name)
         if text:
             values[field] = tuple(part.strip() for part in text.split(",")) if field in _LISTS else text
     return Config(**values)  # type: ignore[arg-type]
+
+
+def database_url(environ: Mapping[str, str]) -> str:
+    """All that a command for the database needs. Raises FixTheSetup."""
+    _must_name(environ, {"database"})
+    return environ["ORDER_ACTIONS_DATABASE"]
+
+
+def _must_name(environ: Mapping[str, str], required: set[str]) -> None:
+    missing = [(name, text) for name, (field, text) in VARIABLES.items() if field in required and not environ.get(name)]
+    wrong = [f"{name} is missing: {text}" for name, text in missing]
+    wrong += [_unknown(name) for name in sorted(environ) if name.startswith(PREFIX) and name not in VARIABLES]
+    if wrong:
+        raise FixTheSetup("\n".join(wrong))
 
 
 def _unknown(name: str) -> str:
@@ -195,6 +217,11 @@ def find_bundle(chosen: Path | None) -> Path:
         return chosen
     if Path("plugin.yaml").is_file():
         return Path(".")
+    return shipped_bundle()
+
+
+def shipped_bundle() -> Path:
+    """The bundle we came with: inside of the wheel, or the checkout itself."""
     shipped = Path(__file__).parent / "_bundle"
     return shipped if (shipped / "plugin.yaml").is_file() else Path(__file__).parent.parent
 
@@ -293,7 +320,7 @@ def _must_have(config: Config, host: str) -> None:
 
 def _origins(config: Config) -> tuple[str, ...]:
     """Who may frame the card: what is configured, else the organisation in Kustomer."""
-    return config.host_origins or (Org(config.kustomer_org, config.kustomer_url).web,)
+    return config.host_origins or (config.kustomer.web,)
 
 
 def _token_host(config: Config, _bundle: Bundle, crm: SqlCrm, _keys: Keys, clock: Clock) -> Host:
@@ -308,7 +335,7 @@ def _token_host(config: Config, _bundle: Bundle, crm: SqlCrm, _keys: Keys, clock
 def _kustomer_host(config: Config, bundle: Bundle, crm: SqlCrm, keys: Keys, clock: Clock) -> Host:
     if not is_safe_address(config.public_url):
         raise FixTheSetup("ORDER_ACTIONS_PUBLIC_URL is not an https address.")
-    client = Client(Org(config.kustomer_org, config.kustomer_url), config.kustomer_key, clock)
+    client = Client(config.kustomer, config.kustomer_key, clock)
     redirect = f"{config.public_url.rstrip('/')}/kustomer/callback"
     oauth = OAuthApp(config.kustomer_client_id, config.kustomer_client_secret, redirect)
     proxy = Proxy(config.kustomer_command_secret, org_id_of(config.kustomer_key), bundle.identity == "proxy")
@@ -327,7 +354,7 @@ def store_address(config: Config, domain: str) -> str:
     checked = shop_domain(domain)
     if config.sandbox_store is None:
         return f"https://{checked}"
-    if not _LOOPBACK.fullmatch(config.sandbox_store):
+    if not is_on_this_machine(config.sandbox_store):
         raise FixTheSetup("ORDER_ACTIONS_SANDBOX_STORE must be like http://127.0.0.1:9100, on this machine.")
     return config.sandbox_store
 
@@ -360,14 +387,6 @@ def _with_reads(bundle: Bundle, root: Path) -> Bundle:
         for name, card in bundle.cards.items()
     }
     return replace(bundle, cards=cards)
-
-
-def database_url(environ: Mapping[str, str]) -> str:
-    """Raises FixTheSetup."""
-    url = environ.get("ORDER_ACTIONS_DATABASE")
-    if not url:
-        raise FixTheSetup(f"ORDER_ACTIONS_DATABASE is missing: {VARIABLES['ORDER_ACTIONS_DATABASE'][1]}")
-    return url
 
 
 def migrate_database(environ: Mapping[str, str]) -> str:

@@ -15,7 +15,11 @@ import click
 from plugin.cli_database import backup, migrate, restore
 from plugin.cli_doctor import doctor
 from plugin.cli_orders import backfill, import_legacy
+<<<<<<< HEAD
 from plugin.cli_privacy import privacy
+=======
+from plugin.cli_start import init, sandbox
+>>>>>>> main
 from plugin.cli_stores import keys, stores
 from plugin.errors import FixTheBundle, OrderActionsError
 
@@ -336,7 +340,7 @@ def revoke(user_id: str | None, everybody: bool, bundle: Path | None) -> None:
     click.echo(f"Ended: {command(bundle, user_id)}")
 
 
-for _one in (migrate, backup, restore):
+for _one in (init, sandbox, migrate, backup, restore):
     cli.add_command(_one)
 
 

@@ -98,10 +98,16 @@ def set_settings(domain: str, settings: tuple[str, ...], bundle: Path | None) ->
 @bundle_option
 def remove(domain: str, bundle: Path | None) -> None:
     """Forget a store's tokens. Its runs stay."""
+<<<<<<< HEAD
     app = app_of(bundle)
+=======
+    from plugin.store_setup import REMOVED
+
+    app = _app(bundle)
+>>>>>>> main
     if app.connections.get(domain) is None:
         raise NothingHere(f"There is no store {domain} here.")
-    app.connections.end(domain, "gone", "An admin removed this store.", app.tools.clock.now())
+    app.connections.end(domain, "gone", REMOVED, app.tools.clock.now())
     click.echo(f"{domain} is removed. Uninstall the app in Shopify as well.")
 
 

@@ -11,7 +11,7 @@ from plugin.app import App, build, config_from, find_bundle
 from plugin.demo import running
 from plugin.drafts import draft, judge
 from plugin.errors import FixTheForm, FixTheSetup, NotAllowed, NothingHere
-from plugin.permissions import permission_set, require
+from plugin.permissions import acting, permission_set, require
 from plugin.ports import Alarm
 from plugin.reading import find_by_number, place_of
 from plugin.schema_pull import bundle_documents
@@ -122,8 +122,7 @@ def _session(app: App, name: str, agent_id: str, groups: Sequence[str]) -> tuple
         chosen = max(tools.bundle.permission_sets.values(), key=lambda one: len(one.grants))
     if not agent_id.strip():
         raise NotAllowed("Say who acts: --agent ID.")
-    agent = Agent(agent_id, agent_id, chosen.name, chosen.grants, chosen.limit)
-    return Session(agent, Customer("", email, ""), door="cli"), place
+    return Session(acting(chosen, agent_id, agent_id), Customer("", email, ""), door="cli"), place
 
 
 def _find(app: App, name: str) -> tuple[Place, str]:
@@ -237,8 +236,7 @@ def lift_alarm(bundle: Path | None, alarm_id: int, reason: str, agent_id: str, g
 
 
 def _person(app: App, agent_id: str, groups: Sequence[str]) -> Agent:
-    chosen = permission_set(app.tools.bundle, groups)
-    return Agent(agent_id, agent_id, chosen.name, chosen.grants, chosen.limit)
+    return acting(permission_set(app.tools.bundle, groups), agent_id, agent_id)
 
 
 def pull(root: Path, text: str, say: Callable[[str], None]) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 from plugin.app import App, Config, SystemClock, build, config_from, find_bundle
 from plugin.errors import FixTheSetup
-from plugin.hosts.kustomer import Client, KustomerHost, Org
+from plugin.hosts.kustomer import Client, KustomerHost
 from plugin.hosts.kustomer.connect import carry_out, look, probe
 from plugin.hosts.kustomer.definition import definition
 from plugin.source import load
@@ -31,7 +31,7 @@ def _definition(bundle: Path | None, public_url: str, version: str) -> dict[str,
 def connect(bundle: Path | None, dry_run: bool, config: Config | None = None) -> Iterator[str]:
     """What will be done, line by line, and then what was; the client secret is not asked for here."""
     own = config or config_from(os.environ)
-    client = Client(Org(own.kustomer_org, own.kustomer_url), own.kustomer_key, SystemClock())
+    client = Client(own.kustomer, own.kustomer_key, SystemClock())
     steps = look(client, _definition(bundle, own.public_url, "0.0.0"))
     yield from steps.told
     if dry_run:

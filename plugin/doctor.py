@@ -7,18 +7,24 @@ from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from cryptography.fernet import InvalidToken
-
 from plugin.alarms import DOUBT_MINUTES
 from plugin.app import App
+from plugin.errors import OrderActionsError
+from plugin.permissions import missing_scopes
 from plugin.ports import Alarm, Doubt, Reply, Tools
-from plugin.shapes import StepState, StoreInfo
+from plugin.shapes import ConnectedStore, StepState
+from plugin.store_setup import REMOVED, needed_scopes
+from plugin.subscriptions import TOPICS, missing
 
-SHOP = "query Doctor { shop { myshopifyDomain } }"
+SHOP = "query Doctor { shop { myshopifyDomain } currentAppInstallation { accessScopes { handle } } }"
 SKEW = 5.0  # seconds a clock may be off: tokens are given ten
 NOTES_LATE = timedelta(minutes=15)
 VERSION_YEARS, VERSION_SOON = 1, timedelta(days=60)  # Shopify serves a version for at least a year
 NETWORK = "Look at the network from here, and at https://www.shopifystatus.com."
+VERSION = "Shopify has dropped the version in plugin.yaml: install the newer program."
+CONNECT = "Connect it again: order-actions stores add {}"
+OLD = "read_all_orders"
+SECRETS = "Set ORDER_ACTIONS_SHOPIFY_CLIENT_SECRETS, or give the secret of a custom app with its token."
 TIME = "Let a time service set the clock of this machine: timedatectl set-ntp true"
 LIFT = "Look at what it says, then: order-actions alarms lift {} (docs/operations.md, Alarms)."
 DECIDE = "Somebody with the permission decides: on the card, or order-actions runs resolve."
@@ -43,8 +49,10 @@ def examine(app: App) -> list[Check]:
     checks = list(of_database(app.tools))
     if all(one.ok for one in checks[:1]):
         checks += [*of_work(app.tools), *of_crm(app.tools)]
-        for store in app.tools.commerce.stores():
-            checks += of_store(app, store)
+        rows = app.connections.all()
+        checks += [check for row in rows for check in of_store(app, row)]
+        if not rows:
+            checks.append(Check("stores", "none is connected", "Connect one: order-actions stores add DOMAIN"))
     return checks
 
 
@@ -60,16 +68,6 @@ def of_database(tools: Tools) -> Iterator[Check]:
     careless = tools.watch.careless()
     cure = "What was sent may be forgotten in a power cut. Set it back in the database's configuration."
     yield Check("durability", "; ".join(careless) or "what is committed stays", cure if careless else "")
-    yield _secret(tools)
-
-
-def _secret(tools: Tools) -> Check:
-    try:
-        tools.runs.newest(1)
-    except InvalidToken:
-        cure = "Set ORDER_ACTIONS_SECRET to the secret this database was written with."
-        return Check("secret", "it does not open what stands in the database", cure)
-    return Check("secret", "it opens what stands in the database")
 
 
 # ---------------------------------------------------------------- what waits
@@ -137,37 +135,67 @@ def of_crm(tools: Tools) -> Iterator[Check]:
 # ---------------------------------------------------------------- a store
 
 
-def of_store(app: App, store: StoreInfo) -> Iterator[Check]:
-    """Asks Shopify."""
-    tools, name = app.tools, store.domain
-    reply = tools.commerce.ask(name, SHOP)
+def of_store(app: App, row: ConnectedStore) -> Iterator[Check]:
+    """Asks Shopify, if the store is connected."""
+    name = row.domain
+    if row.state != "active":
+        cure = "" if row.problem == REMOVED else CONNECT.format(name)
+        yield Check(f"{name} connection", row.problem or "announced, and not installed in Shopify yet", cure)
+        return
+    reply = app.tools.commerce.ask(name, SHOP)
     found, cure = _answered(reply, name)
     yield Check(f"{name} token", found, cure)
     if cure:
         return
-    yield _version(name, tools.bundle.api_version, tools.clock.now())
+    yield _version(name, app.tools.bundle.api_version, app.tools.clock.now())
     if reply.date is not None:
-        yield _clock(f"{name} clock", reply.date, tools.clock.now())
+        yield _clock(f"{name} clock", reply.date, app.tools.clock.now())
+    yield from _scopes(app, name, _json(reply.body))
+    yield _webhooks(app, row)
 
 
 def _answered(reply: Reply, domain: str) -> tuple[str, str]:
     """What the answer tells, and the cure; Shopify's own words are kept."""
     if reply.fault is not None:
-        wrong_version = reply.status is None and "served version" in reply.detail
-        cure = (
-            "Shopify has dropped the version in plugin.yaml: install the newer program." if wrong_version else NETWORK
-        )
-        return reply.detail or "no answer", cure
+        return reply.detail or "no answer", VERSION if "served version" in reply.detail else NETWORK
     if reply.status in (401, 403):
-        return f"Shopify refuses it (HTTP {reply.status})", "Give the store a new access token, and start again."
+        return f"Shopify refuses it (HTTP {reply.status})", CONNECT.format(domain)
     if reply.status != 200:
         return f"Shopify answers HTTP {reply.status}", "Is the store frozen or closed? Look at its admin page."
     data = _json(reply.body)
     shop = (data.get("data") or {}).get("shop") or {}
     if shop.get("myshopifyDomain") != domain:
         said = "; ".join(str(one.get("message")) for one in data.get("errors") or []) or f"it opens {shop or 'nothing'}"
-        return said, "Give this store its own access token."
+        return said, f"This is another store's token, or one that may not look. {CONNECT.format(domain)}"
     return "Shopify takes it", ""
+
+
+def _scopes(app: App, name: str, body: Mapping[str, Any]) -> Iterator[Check]:
+    """What is granted now, whatever was granted when the store was connected."""
+    installed = (body.get("data") or {}).get("currentAppInstallation") or {}
+    granted = frozenset(str(one.get("handle")) for one in installed.get("accessScopes") or [])
+    lacking = missing_scopes(granted, needed_scopes(app))
+    cure = f"Actions that need them are closed. Give the app these scopes in Shopify. {CONNECT.format(name)}"
+    found = f"not granted: {', '.join(lacking)}" if lacking else "all that the actions need are granted"
+    yield Check(f"{name} scopes", found, cure if lacking else "")
+    if OLD not in granted:
+        yield Check(f"{name} old orders", f"Shopify shows those of the last 60 days only; {OLD} opens the others")
+
+
+def _webhooks(app: App, row: ConnectedStore) -> Check:
+    """Shopify drops an address that does not answer; the worker asks for it again every day."""
+    name, heard = f"{row.domain} webhooks", app.tools.watch.heard([row.domain]).get(row.domain)
+    more = f"the last came {span(app.tools.clock.now() - heard)} ago" if heard else "none came yet"
+    if not (row.app_secrets or app.config.client_secrets):
+        return Check(name, "nobody here can tell whether they are Shopify's", SECRETS, more)
+    try:
+        lacking = missing(app, row.domain)
+    except OrderActionsError as error:
+        return Check(name, str(error), "The card works without them, and asks Shopify more often.", more)
+    if lacking:
+        found = f"Shopify does not send {len(lacking)} of {len(TOPICS)}: {', '.join(lacking)}"
+        return Check(name, found, "The worker asks for them once a day: start it, and look at its log.", more)
+    return Check(name, "Shopify sends them all here", "", more)
 
 
 def _json(body: bytes) -> Mapping[str, Any]:

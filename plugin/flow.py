@@ -8,7 +8,7 @@ set, the fresh order and the limit do not allow (`submit`).
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,13 +29,13 @@ from plugin.errors import (
 )
 from plugin.logs import tell
 from plugin.pace import pace
-from plugin.permissions import READ, SEARCH, check_limit, permission_set, require
+from plugin.permissions import ADMIN, READ, SEARCH, check_limit, permission_set, require
 from plugin.points import Point, reached
 from plugin.ports import AlarmKind, NewRun, Tools
 from plugin.reading import Seen, kept, list_orders, look, snapshot
 from plugin.review import REVIEW
 from plugin.runtime import carry_out
-from plugin.shapes import Agent, FormState, Identity, Place, Plan, Run, Session, StoreInfo
+from plugin.shapes import FormState, Identity, Place, Plan, Run, Session, StoreInfo
 from plugin.standing import may_follow, open_run, outcome, past, refunds, waiting
 from plugin.tokens import FormClaims, FoundClaims, SessionClaims, Tokens, new_run_id
 
@@ -86,10 +86,10 @@ def session_of(
         raise NotAllowed("Your permission set no longer exists. Ask an administrator.")
     if permissions.fingerprint(found) != claims.permission_hash:
         raise SignInAgain("What you may do has changed. Open the card again.")
-    grants = found.grants & {READ} if claims.read_only else found.grants
-    agent = Agent(claims.agent_id, claims.agent_name, found.name, grants, found.limit)
+    chosen = replace(found, grants=found.grants & {READ}) if claims.read_only else found
+    agent = permissions.acting(chosen, claims.agent_id, claims.agent_name)
     lent = None
-    if proof and (proof.agent_id, proof.customer_id) == (agent.id, claims.customer.id) and SEARCH in grants:
+    if proof and (proof.agent_id, proof.customer_id) == (agent.id, claims.customer.id) and SEARCH in chosen.grants:
         lent = proof.place
         tell("order.lent", agent=agent.id, store=lent.store, order=lent.order)
     return Session(agent, claims.customer, claims.conversation, claims.place, door, lent)
@@ -122,7 +122,7 @@ def card(tools: Tools, session: Session, query: str = "", page: int = 1, *, forc
     context = views.order_list(
         session.customer, shown, stores, {run.place for run in opened}, query, page, oldest, problem,
         len(waiting(tools, opened)) if REVIEW in session.agent.permissions else 0,
-        SEARCH in session.agent.permissions,
+        SEARCH in session.agent.permissions, permissions.may(session.agent, ADMIN),
     )  # fmt: skip
     return View("order_list", context)
 

@@ -61,6 +61,7 @@ EVENTS: Mapping[str, Event] = {
     "privacy.done": Event("info", "a privacy request of Shopify was carried out"),
     "privacy.waits": Event("warning", "a privacy request waits for an open run, or for a note that is due"),
     "alarm.raised": Event("error", "somebody must look; see `order-actions alarms list`", "alarms_raised"),
+    "admin.exported": Event("info", "an admin saved runs as a file; `count` says how many"),
     "alarm.lifted": Event("warning", "an alarm was lifted, by a person or because its reason is gone"),
 }  # fmt: skip
 
@@ -75,6 +76,7 @@ KEYS: Mapping[str, str] = {
     "outcome": "how the run ended", "alarm": "the alarm's id", "kind": "the alarm's kind",
     "by": "who lifted the alarm, or decided", "decision": "again, done, cancelled, refund or not-done",
     "reason_length": "how many characters the reason has; `order-actions runs show` prints it",
+    "count": "how many",
     "topic": "the webhook's topic", "route": "the route's pattern, never the address", "method": "GET or POST",
     "status": "the HTTP status", "gate": "what was full: submits or requests", "error": "the class of what was raised",
     "trace": "where it was raised: files, lines and classes, without what was said",

@@ -17,6 +17,8 @@ class Moves(Enum):
 class Operation:
     """`proof` are payload fields of which one must have an id before the call counts as done.
 
+    `reason` is where its variables hold why it was done, as the agent chose or wrote it.
+
     `did` and `did_not` are said to people when an action's own words do not fit what happened.
     """
 
@@ -27,12 +29,14 @@ class Operation:
     did_not: str = "the order was not changed"
     keyed: bool = False
     coded: bool = False
+    reason: tuple[str, ...] = ()
 
 
 OPERATIONS: Mapping[str, Operation] = {
     "refundCreate": Operation(
-        Moves.TRANSACTIONS, "userErrors", ("refund",), "the refund was made", "the refund was not made", keyed=True
-    ),
+        Moves.TRANSACTIONS, "userErrors", ("refund",), "the refund was made", "the refund was not made", keyed=True,
+        reason=("input", "note"),
+    ),  # fmt: skip
     "orderCancel": Operation(
         Moves.NET_PAYMENT,
         "orderCancelUserErrors",
@@ -40,6 +44,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "the order was cancelled",
         "the order was not cancelled",
         coded=True,
+        reason=("reason",),
     ),
     "orderUpdate": Operation(Moves.NOTHING, "userErrors", ("order",)),
     "orderClose": Operation(Moves.NOTHING, "userErrors", ("order",)),

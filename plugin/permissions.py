@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from hashlib import sha256
 
-from plugin.bundle import Bundle, PermissionSet
+from plugin.bundle import Bundle, Limit, PermissionSet
 from plugin.errors import NotAllowed
 from plugin.money import Money
 from plugin.shapes import Agent, Plan
 
 READ = "shopify.order.read"
 SEARCH = "shopify.order.search"
+ADMIN = "plugin.admin"
 
 
 def permission_set(bundle: Bundle, role_groups: Iterable[str]) -> PermissionSet:
@@ -25,6 +26,11 @@ def permission_set(bundle: Bundle, role_groups: Iterable[str]) -> PermissionSet:
     )
 
 
+def acting(chosen: PermissionSet, agent_id: str, name: str) -> Agent:
+    """Somebody who acts under this permission set."""
+    return Agent(agent_id, name, chosen.name, chosen.grants, chosen.limit)
+
+
 def fingerprint(chosen: PermissionSet) -> str:
     """What a set grants and limits, in short: a session is good for the set it was opened with."""
     parts = (chosen.name, sorted(chosen.grants), chosen.limit.shop, sorted(chosen.limit.presentment.items()))
@@ -33,7 +39,7 @@ def fingerprint(chosen: PermissionSet) -> str:
 
 def require(agent: Agent, permission: str, titles: Mapping[str, str]) -> None:
     """Raises NotAllowed when the agent does not hold the permission."""
-    if permission not in agent.permissions:
+    if not may(agent, permission):
         raise NotAllowed(f'You do not have the permission "{titles.get(permission, permission)}".')
 
 
@@ -45,6 +51,18 @@ def missing_scopes(granted: frozenset[str] | None, needed: Iterable[str]) -> lis
     return [one for one in needed if one not in held]
 
 
+def may(agent: Agent, permission: str) -> bool:
+    """The question `require` asks, for who only wants to know."""
+    return permission in agent.permissions
+
+
+def ceiling(limit: Limit, currency: str, shop_currency: str) -> Money:
+    """The most an agent may move on an order paid in this currency: its own limit, else the store's; else nothing."""
+    if currency in limit.presentment:
+        return Money(currency, Decimal(limit.presentment[currency]))
+    return Money(shop_currency, Decimal(limit.shop or "0"))
+
+
 def check_limit(agent: Agent, plan: Plan, already: tuple[Money, ...], already_shop: tuple[Money, ...]) -> None:
     """The money that will really leave, plus what this agent moved on this order, against the agent's limit.
 
@@ -54,14 +72,12 @@ def check_limit(agent: Agent, plan: Plan, already: tuple[Money, ...], already_sh
     now = [step.moves for step in plan.steps if step.moves > 0]
     if not now:
         return
-    currency = now[0].currency
-    if currency in agent.limit.presentment:
-        limit = Money(currency, Decimal(agent.limit.presentment[currency]))
-        _compare(limit, now, already)
-        return
     shop = [step.moves_shop for step in plan.steps if step.moves > 0]
-    limit = Money(shop[0].currency, Decimal(agent.limit.shop or "0"))
-    _compare(limit, shop, already_shop)
+    limit = ceiling(agent.limit, now[0].currency, shop[0].currency)
+    if now[0].currency in agent.limit.presentment:
+        _compare(limit, now, already)
+    else:
+        _compare(limit, shop, already_shop)
 
 
 def _compare(limit: Money, now: list[Money], already: tuple[Money, ...]) -> None:

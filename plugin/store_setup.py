@@ -11,6 +11,7 @@ from plugin.shapes import ConnectedStore, Grant, Way
 from plugin.wire import is_safe_address
 
 SCOPES = """query GrantedScopes { currentAppInstallation { accessScopes { handle } } }"""
+REMOVED = "An admin removed this store."
 
 
 def needed_scopes(app: App) -> list[str]:

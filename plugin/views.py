@@ -14,7 +14,7 @@ from plugin.shapes import Customer, FormState, OrderRow, Place, Resolution, Run,
 PAGE = 20
 NOTHING_BACK = {"REFUNDED", "VOIDED"}
 REVIEWS_URL = "/reviews"
-FIND_URL = "/orders/find"
+FIND_URL, ADMIN_URL = "/orders/find", "/admin"
 
 
 def order_url(place: Place) -> str:
@@ -42,7 +42,7 @@ def admin_url(store: StoreInfo, order_id: str) -> str:
 
 def order_list(
     customer: Customer, rows: Sequence[OrderRow], stores: Mapping[str, StoreInfo], in_doubt: set[Place],
-    query: str, page: int, age_seconds: int, problem: str | None, waiting: int, may_search: bool,
+    query: str, page: int, age_seconds: int, problem: str | None, waiting: int, may_search: bool, admin: bool,
 ) -> dict[str, Any]:  # fmt: skip
     found = [row for row in rows if _matches(row, query)]
     pages = max(1, -(-len(found) // PAGE))
@@ -60,6 +60,7 @@ def order_list(
         "reviews_url": REVIEWS_URL,
         "limited": limited(list(stores.values())),
         "find_url": FIND_URL if may_search else None,
+        "admin_url": ADMIN_URL if admin else None,
         "page": page,
         "pages": pages,
         "prev_url": _page_url(query, page - 1) if page > 1 else None,

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, Response, request
 
 from plugin import deciding, flow, searching, views, webhooks
+from plugin.admin_door import routes as admin_routes
 from plugin.app import App
 from plugin.connecting import routes as connecting_routes
 from plugin.errors import (
@@ -114,6 +115,7 @@ class _Door:
             (f"{one}/runs/<run>/review", "POST", self.decide),
             ("/reviews", "GET", self.reviews),
             ("/webhooks/shopify", "POST", self.webhook),
+            *admin_routes(self._app, self._session, self._show, lambda: posted(self._app, "")),
         ]
 
     # ------------------------------------------------------------ pages

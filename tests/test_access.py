@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from plugin.ports import AlarmKind, Doubt
 from plugin.sandbox import kustomer
 from plugin.secrets import Keys
+from plugin.shapes import StepState
 from plugin.tokens import Tokens
 from plugin.web import create_web
 from tests.access import ORDER, Row, rows
@@ -23,6 +25,7 @@ GROUPS = {
     "viewer": "Shopify viewers", "agent": "Support agents", "supervisor": "Support leads", "admin": "Administrators",
 }  # fmt: skip
 FORM = f"POST {ORDER}/actions/<action>"
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 READ_ON_DEMAND = ("orders", "customers_seen", "used_once", "request_counts")  # what looking at an order may refresh
 
 
@@ -33,6 +36,7 @@ class House:
     webs: list[Flask]
     shop: World
     runs: Mapping[str, str]
+    alarms: Mapping[str, str]
     sessions: Mapping[str, Mapping[str, str]]
     forms: Mapping[str, str]
 
@@ -54,7 +58,8 @@ class House:
         number = 1010 if of == "other" else 1002
         store = "away.myshopify.com" if of == "away" else DOMAIN
         run = self.runs["other" if of == "other" else "own"]
-        return {"store": store, "order": str(BASE + number), "action": REFUND, "run": run}
+        alarm = self.alarms["away" if of == "away" else "own"]
+        return {"store": store, "order": str(BASE + number), "action": REFUND, "run": run, "alarm": alarm}
 
 
 def _at_the_door(who: str) -> dict[str, str]:
@@ -91,11 +96,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         for of, number in (("own", 1002), ("other", 1010)):
             assert shop.act(number, REFUND, lines=["1", "0"]).card == "outcome"
             runs[of] = shop.tools.runs.runs_of(shop.place(number))[0].id
+        alarms = {
+            of: str(shop.tools.watch.raise_once(kind, Doubt(runs["own"], 0, store, StepState.REVIEW, NOW, ""), "", NOW))
+            for of, store, kind in (("own", DOMAIN, AlarmKind.TWICE), ("away", "away.myshopify.com", AlarmKind.KEY))
+        }
         sessions = _sessions(shop, webs[0].test_client())
         form = f"/stores/{DOMAIN}/orders/{BASE + 1002}/actions/{REFUND}"
         client = webs[0].test_client()
         forms = {who: token_in(client.get(form, headers=sessions[who]).text) for who in ("agent", "supervisor")}
-        yield House(webs, shop, runs, sessions, forms)
+        yield House(webs, shop, runs, alarms, sessions, forms)
     crm.close()
 
 
@@ -109,14 +118,19 @@ def test_everybody_gets_the_answer_of_the_table_and_nothing_changes(house: House
 
 
 def test_every_route_has_its_rows(house: House) -> None:
-    """A route with an order in its address has one row for each kind of order."""
-    kinds = ("own", "other", "away")
+    """A route with an order in its address has one row for each kind of order; one with a store or alarm, two."""
+
+    def kinds(rule: str) -> tuple[str, ...]:
+        if "<order>" in rule:
+            return ("own", "other", "away")
+        return ("own", "away") if "<store>" in rule or "<alarm>" in rule else ("-",)
+
     wanted = {
         (f"{method} {rule.rule}", of)
         for web in house.webs
         for rule in web.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        for of in (kinds if "<order>" in rule.rule else ("-",))
+        for of in kinds(rule.rule)
     }
     assert {(row.route, row.of) for row in rows()} == wanted
 

@@ -167,12 +167,14 @@ def test_a_copy_taken_under_load_agrees_with_the_stores_own_books(copies: Copies
 
 
 @pytest.mark.parametrize("point", [Point.RUN_COMMITTED, Point.SENDING_COMMITTED], ids=lambda one: one.name)
-def test_a_run_that_was_paid_after_the_backup_waits_for_a_person_and_is_paid_once(copies: Copies, point: Point) -> None:
-    with world(copies.folder, database=copies.database) as shop:
-        with at(point, 1, copies.take):
+def test_a_run_that_was_paid_after_the_backup_waits_for_a_person_and_is_paid_once(
+    of_a_file: Copies, point: Point
+) -> None:
+    with world(of_a_file.folder, database=of_a_file.database) as shop:
+        with at(point, 1, of_a_file.take):
             outcome(shop.act(1001, REFUND, lines=["1", "0"]))
         shop.forget_calls()
-        with restored(shop, copies, SETTLE_TIME + 1) as again:
+        with restored(shop, of_a_file, SETTLE_TIME + 1) as again:
             sync.carry_on(again.tools)
             run = again.tools.runs.runs_of(again.place(1001))[0]
             assert (run.open, run.steps[0].state, run.steps[0].error) == (True, StepState.REVIEW, UNKNOWN_SINCE)

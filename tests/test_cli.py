@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from plugin.app import VARIABLES, Config
+from plugin.app import VARIABLES, Config, database_url
+from plugin.errors import FixTheSetup
 from tests.shared import ROOT
 
 FORM = '{lines: {TS-NVY-M: 1}, reason: "Broken ${{ agent }}"}'
@@ -115,6 +116,8 @@ def test_serve_names_every_missing_variable_and_every_unknown_one() -> None:
         "ORDER_ACTIONS_TRAFFIC_LIGHT is not a variable of order-actions; take it away or mend its name",
     ):
         assert line in stopped.stderr.splitlines()
+    with pytest.raises(FixTheSetup, match=r"ORDER_ACTIONS_DATABSE .* did you mean ORDER_ACTIONS_DATABASE\?"):
+        database_url({"ORDER_ACTIONS_DATABSE": "sqlite://"})
 
 
 def test_every_variable_that_is_named_anywhere_stands_in_the_table() -> None:
@@ -123,6 +126,14 @@ def test_every_variable_that_is_named_anywhere_stands_in_the_table() -> None:
     named = {name for one in pages for name in re.findall(r"ORDER_ACTIONS_[A-Z_]*[A-Z]", one.read_text("utf-8"))}
     assert named == set(VARIABLES)
     assert {field for field, _ in VARIABLES.values()} <= {one.name for one in fields(Config)}
+
+
+def test_a_bundle_of_ones_own_is_the_one_that_came_and_is_never_written_over(tmp_path: Path) -> None:
+    made = order_actions("init", "mine", cwd=tmp_path)
+    assert (made.returncode, order_actions("check", "--bundle", "mine", cwd=tmp_path).returncode) == (0, 0)
+    (tmp_path / "mine/plugin.yaml").unlink()
+    again = order_actions("init", "mine", cwd=tmp_path)
+    assert (again.returncode, again.stderr) == (3, "mine has actions, schemas, card_templates already.\n")
 
 
 def test_a_wrong_command_line_ends_with_two() -> None:

@@ -1,5 +1,10 @@
 """`order-actions doctor`: what is in order is said so, and what is not is told with its cure."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,24 +12,33 @@ from pathlib import Path
 
 import pytest
 import responses
-from cryptography.fernet import InvalidToken
 from sqlalchemy import create_engine
 
-from plugin import doctor
+from plugin import cli_doctor, doctor
 from plugin.doctor import Check, examine
 from plugin.ports import AlarmKind, Doubt, Reply
 from plugin.runtime import carry_out
-from plugin.secrets import Keys
+from plugin.sandbox import kustomer
 from plugin.shapes import StepState
-from plugin.stores.runs import SqlRuns
+from plugin.store_setup import REMOVED
 from plugin.stores.tables import metadata
 from plugin.stores.watch import SqlWatch
+from plugin.subscriptions import subscribe
+from tests.shared import ROOT
 from tests.test_alarms import in_doubt
-from tests.test_cli import order_actions
-from tests.test_runs_command import variables  # noqa: F401 - a fixture
-from tests.world import DOMAIN, REFUND, World, outcome
+from tests.test_kustomer import in_kustomer
+from tests.world import DOMAIN, REFUND, World, outcome, variables
 
+PUBLIC = "https://orders.example.com"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def shop(shop: World) -> World:
+    """Everything is in order there."""
+    shop.app = replace(shop.app, config=replace(shop.app.config, public_url=PUBLIC))
+    subscribe(shop.app, DOMAIN)
+    return shop
 
 
 def wrong(shop: World) -> list[tuple[str, str]]:
@@ -48,7 +62,6 @@ def test_an_installation_in_order_says_so_line_by_line(shop: World) -> None:
     assert [(one.name, one.found) for one in examine(shop.app)] == [
         ("database", "it answers, and has the tables of this version"),
         ("durability", "what is committed stays"),
-        ("secret", "it opens what stands in the database"),
         ("worker", "no run waits for it"),
         ("notes", "none is waiting"),
         ("runs in doubt", "none"),
@@ -57,6 +70,8 @@ def test_an_installation_in_order_says_so_line_by_line(shop: World) -> None:
         (f"{DOMAIN} token", "Shopify takes it"),
         (f"{DOMAIN} API version", "2026-10 is served, at least until 2027-10-01"),
         (f"{DOMAIN} clock", "ours is the same"),
+        (f"{DOMAIN} scopes", "all that the actions need are granted"),
+        (f"{DOMAIN} webhooks", "Shopify sends them all here"),
     ]
     assert wrong(shop) == []
 
@@ -100,15 +115,6 @@ def test_every_alarm_that_stands_is_told_with_what_lifts_it(shop: World) -> None
 # ---------------------------------------------------------------- the database
 
 
-def test_another_secret_than_the_databases_is_noticed(shop: World) -> None:
-    outcome(shop.act(1001, REFUND, lines=["1", "0"]))
-    other = SqlRuns(shop.app.engine, Keys(["another secret that is long enough for it"]).box())
-    with pytest.raises(InvalidToken):
-        other.newest(1)
-    shop.app = replace(shop.app, tools=replace(shop.tools, runs=other))
-    assert wrong(shop) == [("secret", "it does not open what stands in the database")]
-
-
 def test_without_its_tables_nothing_else_is_looked_at(shop: World) -> None:
     with shop.app.engine.begin() as tx:
         tx.exec_driver_sql("ALTER TABLE alarms DROP COLUMN reason")
@@ -133,21 +139,21 @@ def answered(reply: Reply, shop: World) -> tuple[str, str]:
             return reply
 
     app = replace(shop.app, tools=replace(shop.tools, commerce=Answers()))  # type: ignore[arg-type]
-    first = next(doctor.of_store(app, shop.tools.commerce.stores()[0]))
+    first = next(doctor.of_store(app, shop.app.connections.all()[0]))
     return first.found, first.cure
 
 
 @pytest.mark.parametrize(
     ("reply", "found", "cure"),
     [
-        (Reply(401, b"", None, ""), "Shopify refuses it (HTTP 401)", "access token"),
+        (Reply(401, b"", None, ""), "Shopify refuses it (HTTP 401)", "Connect it again"),
         (Reply(402, b"", None, ""), "Shopify answers HTTP 402", "frozen or closed"),
         (Reply(None, b"", "not_sent", "ConnectionError"), "ConnectionError", "network"),
         (Reply(None, b"{}", "cut", "Shopify served version 1"), "Shopify served version 1", "newer program"),
-        (Reply(200, b"<html>", None, ""), "it opens nothing", "its own access token"),
+        (Reply(200, b"<html>", None, ""), "it opens nothing", "another store's token"),
         (Reply(200, b'{"data":{"shop":{"myshopifyDomain":"else.myshopify.com"}}}', None, ""),
-         "it opens {'myshopifyDomain': 'else.myshopify.com'}", "its own access token"),
-        (Reply(200, b'{"errors":[{"message":"Access denied"}]}', None, ""), "Access denied", "its own access token"),
+         "it opens {'myshopifyDomain': 'else.myshopify.com'}", "another store's token"),
+        (Reply(200, b'{"errors":[{"message":"Access denied"}]}', None, ""), "Access denied", "another store's token"),
     ],
 )  # fmt: skip
 def test_what_shopify_answers_has_its_cure(shop: World, reply: Reply, found: str, cure: str) -> None:
@@ -186,16 +192,83 @@ def test_where_notes_go_is_asked_without_posting_one(shop: World, status: int, p
     assert [call.request.method for call in responses.calls] == ["GET"]
 
 
+def test_kustomer_is_asked_with_our_key_and_its_role_groups_are_compared(shop: World) -> None:
+    crm = kustomer.serve()
+    good = in_kustomer(shop, crm)
+    bundle = replace(good.tools.bundle, role_groups={**good.tools.bundle.role_groups, "Supprot": "agent"})
+    told = [(one.name, one.found) for one in doctor.of_crm(replace(good.tools, bundle=bundle)) if not one.ok]
+    assert told == [("role groups", "the CRM has no role group called Supprot")]
+    good.tools.host.client._key = "wrong"  # type: ignore[attr-defined]
+    good.tools.clock.sleep(0.01)
+    refused = next(doctor.of_crm(good.tools))
+    crm.close()
+    good.close()
+    assert (refused.ok, refused.found.startswith("Kustomer refused the API key")) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "problem", "ok"),
+    [("refused", "Shopify took it away.", False), ("gone", "The app was uninstalled.", False), ("gone", REMOVED, True)],
+)
+def test_a_store_that_is_not_connected_any_more_is_told_unless_an_admin_removed_it(
+    shop: World, state: str, problem: str, ok: bool
+) -> None:
+    shop.app.connections.end(DOMAIN, state, problem, datetime.now(UTC))
+    shop.forget_calls()
+    found = list(doctor.of_store(shop.app, shop.app.connections.all()[0]))
+    assert [(one.name, one.found, one.ok) for one in found] == [(f"{DOMAIN} connection", problem, ok)]
+    assert shop.calls() == 0
+
+
+def test_webhooks_and_scopes_that_are_missing_are_named(shop: World) -> None:
+    bundle = shop.tools.bundle
+    action = replace(bundle.actions[REFUND], scopes=("write_orders", "write_magic"))
+    bundle = replace(bundle, actions={**bundle.actions, REFUND: action})
+    moved = replace(shop.app.config, public_url="https://elsewhere.example")
+    shop.app = replace(shop.app, tools=replace(shop.tools, bundle=bundle), config=moved)
+    shop.served.world.store.scopes -= {"read_all_orders"}
+    found = {one.name: one.found for one in examine(shop.app)}
+    assert "last 60 days" in found[f"{DOMAIN} old orders"]
+    assert found[f"{DOMAIN} scopes"] == "not granted: write_magic"
+    assert found[f"{DOMAIN} webhooks"].startswith("Shopify does not send 11 of 11: ORDERS_CREATE, ")
+
+
 # ---------------------------------------------------------------- the command
 
 
-def test_what_keeps_it_from_starting_is_the_first_thing_told(variables: dict[str, str]) -> None:  # noqa: F811
-    broken = {**variables, "ORDER_ACTIONS_SECRET": "short"}
-    found = order_actions("doctor", **broken)
-    assert (found.returncode, found.stdout.splitlines()) == (
-        1,
-        [
-            "WRONG  set-up: The secret of the installation needs at least 32 characters.",
-            "       what to do: Mend this, and look again.",
-        ],
-    )
+def test_what_keeps_it_from_starting_is_the_one_thing_told(
+    shop: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = variables(f"sqlite:///{tmp_path / 'app.sqlite'}", shop.url)
+    for name, value in {**environment, "ORDER_ACTIONS_SECRET": "another secret that is long enough for it"}.items():
+        monkeypatch.setenv(name, value)
+    found = {one.name: one for one in cli_doctor._Patient(ROOT).examine()}
+    assert cli_doctor._lines({}, found, False, dated=False) == [
+        "WRONG  set-up: ORDER_ACTIONS_SECRET is not the secret that this database was written with.\n"
+        "       what to do: Mend this, and look again."
+    ]
+
+
+def test_what_grew_is_no_change_and_what_went_is_told() -> None:
+    before = {"notes": Check("notes", "some are waiting", "", "1 note"), "alarm 1": Check("alarm 1", "a", "lift it")}
+    after = {"notes": Check("notes", "some are waiting", "", "2 notes")}
+    assert cli_doctor._lines({}, after, False, dated=False) == ["ok     notes: some are waiting (2 notes)"]
+    assert cli_doctor._lines(before, after, False, dated=False) == ["ok     alarm 1: gone"]
+    assert [json.loads(line)["found"] for line in cli_doctor._lines(before, after, True, dated=True)] == ["gone"]
+
+
+def test_a_watching_doctor_tells_changes_alone_and_how_it_ended(shop: World, tmp_path: Path) -> None:
+    environment = variables(f"sqlite:///{tmp_path / 'app.sqlite'}", shop.url)
+    environment |= {"ORDER_ACTIONS_PUBLIC_URL": PUBLIC, "PATH": os.environ["PATH"]}
+    words = [sys.executable, "-m", "plugin", "doctor", "--json", "--watch", "0.2"]
+    with subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        first = [json.loads(watching.stdout.readline()) for _ in range(len(examine(shop.app)))]
+        shop.app.connections.end(DOMAIN, "refused", "Shopify took the token away.", datetime.now(UTC))
+        second = json.loads(watching.stdout.readline())
+        watching.send_signal(signal.SIGTERM)
+        assert watching.wait(20) == 1
+    assert ({one["ok"] for one in first}, {"at", "name", "ok", "found", "cure"} == set(second)) == ({True}, True)
+    assert (second["name"], second["ok"], second["found"]) == (
+        f"{DOMAIN} connection", False, "Shopify took the token away.",
+    )  # fmt: skip

@@ -165,7 +165,7 @@ def org(crm: SqlCrm) -> Iterator[Org1]:
     sandbox = kustomer.serve()
     clock = Clock()
     client = Client(Org("acme", sandbox.url), sandbox.state.key, clock)
-    app = OAuthApp("client", "client secret", "http://127.0.0.1:1/kustomer/callback")
+    app = OAuthApp("client", "client-secret", "http://127.0.0.1:1/kustomer/callback")
     proxy = Proxy(SECRET, org_id_of(sandbox.state.key), may_act=True)
     yield Org1(sandbox, KustomerHost(client, app, proxy, crm, KEYS, clock), crm, clock)
     sandbox.close()

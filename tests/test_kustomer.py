@@ -38,8 +38,8 @@ def crm() -> Iterator[kustomer.Running]:
 def in_kustomer(shop: World, crm: kustomer.Running, public: str = PUBLIC) -> App:
     config = replace(
         shop.app.config, host_secret="", host_issuer="", host_origins=(), public_url=public, kustomer_org="acme",
-        kustomer_key=crm.state.key, kustomer_client_id="client", kustomer_client_secret="client secret",
-        kustomer_command_secret=SECRET, kustomer_app=APP, kustomer_url=crm.url, kustomer_script=f"{crm.url}/card.js",
+        kustomer_key=crm.state.key, kustomer_client_id="client", kustomer_client_secret="client-secret",
+        kustomer_command_secret=SECRET, kustomer_app=APP, sandbox_kustomer=crm.url,
     )  # fmt: skip
     return plug(config, ROOT, replace(_bundle(), host="kustomer"))
 

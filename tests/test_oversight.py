@@ -3,14 +3,16 @@
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from plugin.money import Money
 from plugin.oversight import Mark, Paid, Queue, Wanted
 from plugin.ports import NewRun
 from plugin.shapes import Note, Place, Plan, PlannedStep, Resolution, StepState
+from plugin.stores.database import open_database
 from plugin.stores.orders import SqlOrders
 from plugin.stores.runs import SqlRuns
 from plugin.stores.watch import SqlWatch
@@ -156,3 +158,33 @@ def test_how_a_run_ended_cannot_be_changed_afterwards(past: Past, engine: Engine
     with pytest.raises(Exception, match="a closed run stays as it was closed"), engine.begin() as tx:
         tx.exec_driver_sql("UPDATE runs SET ended = 'failed'")
     assert json.dumps(past.watch.page(ALL, None, 1)[0].outcome) == '{"state": "done"}'
+
+
+def test_no_question_that_is_asked_all_the_time_reads_every_run(tmp_path: Path) -> None:
+    """SQLite tells how it would look: a scan of `runs` is a second once there are a million of them."""
+    engine = open_database(f"sqlite:///{tmp_path / 'plan.sqlite'}")
+    past, asked = Past(engine), []
+
+    def note(_: object, __: object, statement: str, values: tuple[object, ...], *___: object) -> None:
+        asked.append((statement, values))
+
+    event.listen(engine, "before_cursor_execute", note)
+    past.runs.due_runs(NOW)
+    past.runs.open_runs()
+    past.runs.open_run(Place(OURS, "1"))
+    past.runs.newest(1)
+    past.watch.queue(NOW)
+    past.watch.doubts()
+    for wanted in (ALL, Wanted((OURS,), open=True), Wanted((OURS,), ended="failed"), Wanted((OURS,), agent_id="bo")):
+        past.watch.page(wanted, Mark(NOW, "r"), 50)
+    event.remove(engine, "before_cursor_execute", note)
+    with engine.connect() as tx:
+        plans = [
+            row[3]
+            for statement, values in asked
+            if statement.startswith("SELECT")
+            for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
+    engine.dispose()
+    assert len(plans) > 10
+    assert [one for one in plans if one.startswith("SCAN runs") and "INDEX" not in one] == []

@@ -54,12 +54,12 @@ class Crowd:
                 self.told[str(ask(f"{url}/orders", headers=headers, timeout=60).status_code)] += 1
             except requests.RequestException as error:
                 self.told[repr(error)] += 1
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def more(self) -> None:
         """Wait for some more answers."""
         before = sum(self.told.values())
-        until(lambda: sum(self.told.values()) > before + 20)
+        until(lambda: sum(self.told.values()) > before + 10)
 
 
 def test_nobody_notices_restarts_and_a_refund_on_its_way_is_paid_once(tmp_path: Path) -> None:

@@ -138,9 +138,9 @@ class World:
     def forget_calls(self) -> None:
         requests.delete(f"{self.url}/_sandbox/log", timeout=10)
 
-    def fault(self, kind: str, on: str = "mutation", times: int = 1) -> None:
+    def fault(self, kind: str, on: str = "mutation", times: int = 1, seconds: float = 1) -> None:
         answer = requests.post(
-            f"{self.url}/_sandbox/faults", json={"on": on, "kind": kind, "times": times, "seconds": 1}, timeout=10
+            f"{self.url}/_sandbox/faults", json={"on": on, "kind": kind, "times": times, "seconds": seconds}, timeout=10
         )
         answer.raise_for_status()
 

@@ -81,8 +81,11 @@ class Shopify:
             return self._post(one, body, fresh)
 
     def ask(self, store: str, document: str) -> Reply:
-        body = json.dumps({"query": document}).encode()
-        return self._post(self._access.connection(store), body, self._session)
+        try:
+            one = self._access.connection(store)
+        except OrderActionsError as error:
+            return Reply(None, b"", "not_sent", str(error))
+        return self._post(one, json.dumps({"query": document}).encode(), self._session)
 
     def export(self, store: str, url: str) -> Iterator[bytes]:
         """No token goes there: the address itself is the proof."""

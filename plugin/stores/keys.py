@@ -3,10 +3,11 @@
 import secrets
 from collections.abc import Callable, Sequence
 
-from cryptography.fernet import MultiFernet
+from cryptography.fernet import InvalidToken, MultiFernet
 from sqlalchemy import Column, Engine, Table, func, insert, not_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from plugin.errors import FixTheSetup
 from plugin.secrets import Keys
 from plugin.stores.tables import (
     connections,
@@ -53,7 +54,10 @@ def open_keys(engine: Engine, given: Sequence[str]) -> Keys:
             pass  # another process was first; its key counts
         with engine.connect() as tx:
             found = tx.execute(wanted).scalar_one()
-    return Keys(given, box.decrypt(found))
+    try:
+        return Keys(given, box.decrypt(found))
+    except InvalidToken as error:
+        raise FixTheSetup("ORDER_ACTIONS_SECRET is not the secret that this database was written with.") from error
 
 
 def rotate(engine: Engine, box: MultiFernet, say: Callable[[str], None]) -> tuple[int, int]:

@@ -20,7 +20,6 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    tuple_,
     update,
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -37,6 +36,7 @@ from plugin.stores.tables import alarms, crm_orders, metadata, outbox, resolutio
 
 DOUBTFUL = (StepState.UNKNOWN, StepState.REVIEW)
 TAKEN = resolutions.c.how.not_in(("again", "not-done"))  # a person took what Shopify shows: its amount may differ
+UNSEALED = [one for one in runs.c if one is not runs.c.texts]  # what people wrote is not even fetched
 OVERDUE = timedelta(minutes=2)  # a worker looks far more often
 
 
@@ -121,8 +121,9 @@ class SqlWatch:
     def page(self, wanted: Wanted, before: Mark | None, count: int) -> Sequence[Run]:
         conditions = [_wanted(wanted)]
         if before is not None:
-            conditions.append(tuple_(runs.c.created_at, runs.c.id) < tuple_(before.at, before.run_id))
-        query = select(runs).where(*conditions).order_by(NEWEST, runs.c.id.desc()).limit(count)
+            earlier = or_(runs.c.created_at < before.at, runs.c.id < before.run_id)
+            conditions += [runs.c.created_at <= before.at, earlier]
+        query = select(*UNSEALED).where(*conditions).order_by(NEWEST, runs.c.id.desc()).limit(count)
         with self._reads.connect() as tx:
             return _runs(tx, tx.execute(query).all())
 
@@ -148,7 +149,7 @@ class SqlWatch:
         ]
 
     def taken(self, wanted: Wanted) -> Sequence[Run]:
-        query = select(runs).where(_wanted(wanted), runs.c.id.in_(select(resolutions.c.run_id).where(TAKEN)))
+        query = select(*UNSEALED).where(_wanted(wanted), runs.c.id.in_(select(resolutions.c.run_id).where(TAKEN)))
         with self._reads.connect() as tx:
             return _runs(tx, tx.execute(query).all())
 

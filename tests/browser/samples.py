@@ -204,6 +204,7 @@ def orders_context(rows: list[Json], **more: Any) -> Json:
         "reviews_url": "/reviews",
         "limited": None,
         "find_url": "/orders/find",
+        "admin_url": None,
         "page": 1,
         "pages": 1,
         "prev_url": None,

@@ -1,8 +1,11 @@
 """Every state of the card that has its own look: name -> (template, context)."""
 
 from copy import deepcopy
+from datetime import date
 from typing import Any
 
+from plugin.panels import amount, cell, chart, day, filters, table, text
+from plugin.panels import choice as pick
 from tests.browser.samples import (
     AT,
     action,
@@ -448,4 +451,25 @@ def _reviews() -> dict[str, State]:
     }
 
 
-STATES: dict[str, State] = {**_lists(), **_orders(), **_forms(), **_outcomes(), **_found(), **_reviews()}
+def _admin() -> dict[str, State]:
+    sums = {"2026-11-22": money("250.00"), "2026-11-24": money("999999999.99")}
+    row = [cell(EVIL, url="/admin/runs", more=LONG), cell(LONG, mark="wrong", more=EVIL), amount(money("999999999.99"))]
+    sections = [
+        filters("/admin/runs", [pick("store", LONG, {"": EVIL}, LONG), text("agent", EVIL, EVIL),
+                                day("first", "From", date(2026, 11, 1))], "/admin/runs/csv"),
+        chart(EVIL, date(2026, 9, 1), date(2026, 11, 24), sums),
+        table(EVIL, [LONG, EVIL, "Amount"], [row], empty="", lead=EVIL, after=(EVIL, "/admin/runs")),
+    ]  # fmt: skip
+    nav = [{"id": "to-admin", "label": "Overview", "url": "/admin", "here": True}]
+    lift = {
+        "title": EVIL, "url": "/admin/alarms/1", "preview_url": "/admin/alarms/1/preview", "back_url": "/admin",
+        "token": "t", "about": LONG, "text": EVIL, "raised_at": AT, "reason": EVIL + "</textarea>", "error": EVIL,
+        "max_reason": 500, "sentence": EVIL, "button": LONG, "ready": True,
+    }  # fmt: skip
+    page = {"title": EVIL, "nav": nav, "back_url": "/orders", "notice": EVIL, "sections": sections}
+    return {"admin_hostile": ("admin.html", page), "lift_hostile": ("lift.html", lift)}
+
+
+STATES: dict[str, State] = {
+    **_lists(), **_orders(), **_forms(), **_outcomes(), **_found(), **_reviews(), **_admin(),
+}  # fmt: skip

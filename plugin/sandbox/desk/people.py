@@ -31,6 +31,7 @@ AGENTS: Mapping[str, Agent] = {
         Agent("ana", "Ana Ruiz", ("Support agents",)),
         Agent("sam", "Sam Okafor", ("Support leads",)),
         Agent("rita", "Rita Lund", ("Shopify viewers",)),
+        Agent("adele", "Adele Brandt", ("Administrators",)),
         Agent("nemo", "Nemo Quist", ()),
     )
 }

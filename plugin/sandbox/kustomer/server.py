@@ -15,9 +15,11 @@ from werkzeug.serving import BaseWSGIServer
 from werkzeug.wrappers import Response as AnyResponse
 
 from ..running import start, stop
+from . import pages
 from .state import MACHINE, ORG_ID, State
 
 HERE = Path(__file__).parent
+CLIENT_SECRET = "client-secret"
 Answer = AnyResponse | tuple[Response, int] | tuple[Response, int, dict[str, str]]
 
 
@@ -77,13 +79,17 @@ def _app(state: State) -> Flask:
         ("/v1/klasses/<klass>/<key>", "PUT", door.update),
         ("/v1/apps/available", "POST", door.register),
         ("/v1/apps/available", "GET", door.available),
+        ("/v1/apps/available/<key>/secret", "POST", door.secret),
         ("/v1/apps/install", "POST", door.install),
         ("/v1/apps", "GET", door.installed),
         ("/v1/commands/<name>/run", "POST", door.run),
         ("/oauth/authorize", "GET", door.authorize),
         ("/oauth/token", "POST", door.exchange),
         ("/card.js", "GET", door.script),
+        ("/", "GET", door.start),
+        ("/", "POST", door.sign_in),
         ("/desk", "GET", door.desk),
+        ("/desk/notes", "GET", door.timeline),
     ):
         app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
     app.before_request(door.guard)
@@ -233,6 +239,12 @@ class _Door:
         rows = [{"id": key, "attributes": {**one, "clientId": "client"}} for key, one in self._state.apps.items()]
         return jsonify(data=rows)
 
+    def secret(self, key: str) -> Answer:
+        """Shown to whoever may register; the form of the answer is a belief."""
+        if key not in self._state.apps:
+            return error(404, "notfound", "Not Found", old=True)
+        return jsonify(data={"id": key, "attributes": {"clientSecret": CLIENT_SECRET}})
+
     def install(self) -> Answer:
         body = request.get_json()
         if f"{body['app']}-{body['version']}" not in self._state.apps:
@@ -252,6 +264,8 @@ class _Door:
         given = {key.lower(): value for key, value in body.get("headers", {}).items()}
         forging = self._state.proxy == "forging"
         headers = {**own, **given, **secret} if forging else {**given, **own, **secret}
+        if not self._state.command_url:
+            return error(404, "notfound", "Not Found", old=True)
         answer = requests.post(self._state.command_url, json=body.get("body"), headers=headers, timeout=10)
         shown = headers if self._state.proxy in ("forging", "leaking") else {**headers, "Authorization": "***"}
         attributes = {"commandId": name, "requestHeaders": shown, "responseBody": answer.json(),
@@ -272,7 +286,7 @@ class _Door:
         form = request.form
         with self._lock:
             user = self._by_code() if form["grant_type"] == "authorization_code" else self._by_refresh()
-            if user is None or (form["client_id"], form["client_secret"]) != ("client", "client secret"):
+            if user is None or (form["client_id"], form["client_secret"]) != ("client", CLIENT_SECRET):
                 return error(400, "invalid_grant", "The grant is not valid.")
             access, refresh = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
             self._state.access[access], self._state.refresh[refresh] = user, user
@@ -292,6 +306,19 @@ class _Door:
 
     def script(self) -> AnyResponse:
         return Response((HERE / "static/card.js").read_bytes(), mimetype="text/javascript")
+
+    def start(self) -> AnyResponse:
+        """Who is signed in, and every customer with the card of the app that is installed."""
+        return Response(pages.start(self._state), mimetype="text/html")
+
+    def sign_in(self) -> AnyResponse:
+        self._state.signed_in = request.form["user"]
+        return redirect("/", 303)
+
+    def timeline(self) -> Answer:
+        """The notes of one conversation, for the page around the card."""
+        wanted = request.args.get("conversation")
+        return jsonify([one["body"] for one in self._state.notes if one["conversation"] == wanted])
 
     def desk(self) -> AnyResponse:
         page = (HERE / "static/desk.html").read_text(encoding="utf-8")

@@ -36,7 +36,10 @@ class State:
         "u-ana": _user("Ana Ruiz", ["g-agents"]), "u-sam": _user("Sam Okafor", ["g-leads"]),
         "u-nemo": _user("Nemo Quist", []), MACHINE: _user("Order actions", [], "machine"),
     })  # fmt: skip
-    groups: dict[str, str] = field(default_factory=lambda: {"g-agents": "Support agents", "g-leads": "Support leads"})
+    groups: dict[str, str] = field(default_factory=lambda: {
+        "g-agents": "Support agents", "g-leads": "Support leads", "g-viewers": "Shopify viewers",
+        "g-admins": "Administrators",
+    })  # fmt: skip
     customers: dict[str, dict[str, Any]] = field(default_factory=lambda: {
         "c-ada": {"displayName": "Ada Fairweather", "emails": [{"email": "ada@example.com", "verified": True}]},
         "c-bilal": {"displayName": "Bilal Okafor", "emails": [{"email": "bilal@example.com", "verified": False}]},

@@ -158,19 +158,19 @@ def upgrade() -> None:
             "one_open_run",
             ["store", "order_id"],
             unique=True,
-            sqlite_where=sa.text("is_open"),
+            sqlite_where=sa.text("is_open = 1"),
             postgresql_where=sa.text("is_open"),
         )
-        batch_op.create_index("runs_ended", ["ended", "created_at"], unique=False)
+        batch_op.create_index("runs_ended", ["ended", "created_at", "id"], unique=False)
         batch_op.create_index("runs_newest", ["created_at", "id"], unique=False)
-        batch_op.create_index("runs_of_agent", ["agent_id", "created_at"], unique=False)
+        batch_op.create_index("runs_of_agent", ["agent_id", "created_at", "id"], unique=False)
         batch_op.create_index("runs_of_order", ["store", "order_id"], unique=False)
         batch_op.create_index("runs_of_store", ["store", "created_at"], unique=False)
         batch_op.create_index(
             "runs_to_look_at",
             ["look_at"],
             unique=False,
-            sqlite_where=sa.text("is_open"),
+            sqlite_where=sa.text("is_open = 1"),
             postgresql_where=sa.text("is_open"),
         )
 
