@@ -15,11 +15,8 @@ import click
 from plugin.cli_database import backup, migrate, restore
 from plugin.cli_doctor import doctor
 from plugin.cli_orders import backfill, import_legacy
-<<<<<<< HEAD
 from plugin.cli_privacy import privacy
-=======
 from plugin.cli_start import init, sandbox
->>>>>>> main
 from plugin.cli_stores import keys, stores
 from plugin.errors import FixTheBundle, OrderActionsError
 

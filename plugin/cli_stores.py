@@ -98,13 +98,9 @@ def set_settings(domain: str, settings: tuple[str, ...], bundle: Path | None) ->
 @bundle_option
 def remove(domain: str, bundle: Path | None) -> None:
     """Forget a store's tokens. Its runs stay."""
-<<<<<<< HEAD
-    app = app_of(bundle)
-=======
     from plugin.store_setup import REMOVED
 
-    app = _app(bundle)
->>>>>>> main
+    app = app_of(bundle)
     if app.connections.get(domain) is None:
         raise NothingHere(f"There is no store {domain} here.")
     app.connections.end(domain, "gone", REMOVED, app.tools.clock.now())
