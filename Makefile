@@ -56,6 +56,8 @@ prove: test coverage
 	$(BIN)/python -m tests.proofs.kills --kills 400 --engine postgres
 	$(BIN)/python -m tests.proofs.kills --kills 100 --engine postgres --restart-database
 	$(BIN)/python -m tests.proofs.hostile --requests 100000
+	$(BIN)/python -m tests.proofs.burst --webhooks 10000 --engine sqlite
+	$(BIN)/python -m tests.proofs.burst --webhooks 10000 --engine postgres
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1)

@@ -19,7 +19,7 @@ from plugin.phones import e164
 from plugin.points import Point
 from plugin.ports import Alarm, AlarmKind, CrmGrant, Doubt, LostLease, NewRun
 from plugin.secrets import Keys
-from plugin.shapes import Backfill, Customer, Note, Place, Plan, PlannedStep, StepState
+from plugin.shapes import Backfill, Customer, Note, OrderRow, Place, Plan, PlannedStep, StepState
 from plugin.stores.crm import SqlCrm
 from plugin.stores.database import connect, open_database
 from plugin.stores.orders import SqlOrders
@@ -302,6 +302,21 @@ class TestOrders:
         row = orders.order(PLACE)
         assert row is not None
         assert (row.header, row.updated_at) == (newer, "2026-11-02T08:00:00Z")
+
+    def test_of_two_first_tellings_at_once_the_newer_one_stays(self, engine: Engine) -> None:
+        newer = {**HEADER, "updatedAt": "2026-11-02T10:00:00Z"}
+
+        class Slow(SqlOrders):
+            """Another process writes the order just after this one looked for it."""
+
+            def order(self, place: Place) -> OrderRow | None:
+                found = super().order(place)
+                SqlOrders(engine, KEYS).put_header(place, "a@example.com", HEADER, webhook=None)
+                return found
+
+        assert Slow(engine, KEYS).put_header(PLACE, "a@example.com", newer, webhook=None)
+        row = SqlOrders(engine, KEYS).order(PLACE)
+        assert row is not None and row.header == newer
 
     def test_a_customer_is_found_by_e_mail_case_folded_and_never_stored_in_clear(
         self, orders: SqlOrders, engine: Engine

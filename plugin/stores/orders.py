@@ -96,9 +96,10 @@ class SqlOrders:
     ) -> bool:  # fmt: skip
         known = self.order(place)
         values: dict[str, Any] = {**self._known_by(email, phone, header), "header": json.dumps(header)}
-        if known is None:
-            return self._insert(place, {**values, "legacy": False, "webhook_at": webhook})
-        if values["updated_at"] < known.updated_at:
+        if known is None and self._insert(place, {**values, "legacy": False, "webhook_at": webhook}):
+            return True
+        known = known or self.order(place)  # somebody else wrote it at the same moment
+        if known is None or values["updated_at"] < known.updated_at:
             return False
         if values["updated_at"] > known.updated_at:
             values["legacy"] = False

@@ -251,6 +251,9 @@ class SqlRuns:
 
     def wake(self, place: Place, now: datetime) -> None:
         later = and_(_of(place), runs.c.is_open, runs.c.look_at > now)
+        with self._reads.connect() as tx:
+            if tx.execute(select(runs.c.id).where(later)).first() is None:
+                return  # as with almost every webhook: nothing to write, and no turn to wait for
         with self._engine.begin() as tx:
             tx.execute(update(runs).where(later).values(look_at=now))
             reached(Point.SCHEDULE_WRITTEN)
