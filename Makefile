@@ -10,7 +10,7 @@ MONEY := $(addprefix tests/test_,$(addsuffix .py,money verdicts outcomes reconci
 .PHONY: demo test lint types layers check unit coverage simulate bench screenshot prove clean
 
 demo: $(VENV)/.demo
-	@$(BIN)/order-actions demo --port $(PORT) $(if $(NO_OPEN),--no-open)
+	@$(BIN)/order-actions demo --port $(PORT) $(if $(NO_OPEN),--no-open) $(if $(KEEP),--keep $(KEEP)) $(if $(ONLY),--only $(ONLY))
 
 test: lint types layers check unit
 
@@ -53,8 +53,8 @@ prove: test coverage
 	$(BIN)/python -m tests.proofs.matrix --engine sqlite
 	$(BIN)/python -m tests.proofs.matrix --engine postgres
 	$(BIN)/python -m tests.proofs.kills --kills 500 --engine sqlite
-	$(BIN)/python -m tests.proofs.kills --kills 400 --engine postgres
-	$(BIN)/python -m tests.proofs.kills --kills 100 --engine postgres --restart-database
+	$(BIN)/python -m tests.proofs.kills --kills 400 --engine postgres --seed 2
+	$(BIN)/python -m tests.proofs.kills --kills 100 --engine postgres --seed 3 --restart-database
 	$(BIN)/python -m tests.proofs.hostile --requests 100000
 
 $(VENV)/bin/python:

@@ -32,7 +32,7 @@ from plugin.pace import pace
 from plugin.permissions import ADMIN, READ, SEARCH, check_limit, permission_set, require
 from plugin.points import Point, reached
 from plugin.ports import AlarmKind, NewRun, Tools
-from plugin.reading import Seen, kept, list_orders, look, snapshot
+from plugin.reading import Seen, kept, known, list_orders, look
 from plugin.review import REVIEW
 from plugin.runtime import carry_out
 from plugin.shapes import FormState, Identity, Place, Plan, Run, Session, StoreInfo
@@ -134,10 +134,9 @@ def order(tools: Tools, session: Session, place: Place, *, force: bool = False) 
     row = tools.orders.order(place)
     if row is not None and row.legacy and (session.found == place or tools.orders.owns(row, session.customer)):
         return _legacy(store, place, row.name)
-    fresh = None if force else snapshot(tools, place, session.customer)
-    seen, at = fresh or (look(tools, place), tools.clock.now())
-    must_own(session, seen)
     opened = tools.runs.open_run(place)
+    seen, at, stale = known(tools, place, session.customer, force=force, even_old=opened is not None)
+    must_own(session, seen)
     actions = [] if opened else _actions(tools, session, seen, store)
     context = {
         "order": seen.view(tools.bundle.cards["order_view"].reads or ""),
@@ -146,7 +145,7 @@ def order(tools: Tools, session: Session, place: Place, *, force: bool = False) 
         "back_url": None if session.place else "/orders",
         "refresh_url": f"{views.order_url(place)}/refresh",
         "age_seconds": views.seconds_since(at, tools.clock.now()),
-        "stale_reason": None,
+        "stale_reason": stale,
         "stranger": views.stranger(seen.facts.email) if session.found == place else None,
         "actions": actions,
         "may_act": bool(actions),

@@ -18,6 +18,7 @@ from plugin.selection import decode, merge, restore, selection, sent_key
 from plugin.shapes import Customer, OrderFacts, Place
 
 WITH_WEBHOOKS = 900
+AWAY = "Shopify does not answer just now. This is the order as we last saw it."
 
 HEADER = """
   id name email phone createdAt updatedAt cancelledAt displayFinancialStatus displayFulfillmentStatus
@@ -155,6 +156,23 @@ def snapshot(tools: Tools, place: Place, customer: Customer) -> tuple[Seen, date
         return None
     seen = kept(tools, place, customer)
     return (seen, row.snapshot_at) if seen else None
+
+
+def known(
+    tools: Tools, place: Place, customer: Customer, *, force: bool, even_old: bool
+) -> tuple[Seen, datetime, str | None]:  # fmt: skip
+    """The order, since when we know it, and why that is long ago: from our snapshot while fresh, else from Shopify;
+    `even_old`: rather an old one than none while Shopify is away. Raises TryLater."""
+    fresh = None if force else snapshot(tools, place, customer)
+    if fresh is not None:
+        return *fresh, None
+    try:
+        return look(tools, place), tools.clock.now(), None
+    except TryLater:
+        row, old = tools.orders.order(place), kept(tools, place, customer) if even_old else None
+        if row is None or row.snapshot_at is None or old is None:
+            raise
+        return old, row.snapshot_at, AWAY
 
 
 def list_orders(tools: Tools, store: str, customer: Customer) -> None:

@@ -60,6 +60,7 @@ def open_run(tools: Tools, session: Session, run: Run, order: OrderFacts) -> dic
         "since": run.created_at.isoformat(),
         "agent": run.agent_name,
         "follow_url": views.run_url(run.place, run.id),
+        "order_url": views.order_url(run.place),
         "decide_url": views.review_url(run.place, run.id) if decides else None,
     }
 

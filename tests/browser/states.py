@@ -46,6 +46,7 @@ WORKING = {
     "since": AT,
     "agent": "Sam Okafor",
     "follow_url": "/stores/sandbox/orders/1027/runs/1",
+    "order_url": "/stores/sandbox/orders/1027",
     "decide_url": None,
 }
 
