@@ -38,8 +38,9 @@ coverage: $(VENV)/.test
 simulate: $(VENV)/.test
 	@RUNS=$(or $(RUNS),2000) SEED=$(or $(SEED),1) JOBS=$(or $(JOBS),1) KEYS=$(or $(KEYS),honoured) $(BIN)/python -m tests.proofs.sim
 
+# ORDERS=1000000 stored while the list is measured a second time.
 bench: $(VENV)/.test
-	$(BIN)/python -m bench
+	@$(BIN)/python -m bench $(ORDERS)
 
 screenshot: $(VENV)/.test
 	$(BIN)/python docs/screenshot.py

@@ -1,6 +1,6 @@
 """`make bench`: calls and points counted, times, rates and memory beside a baseline of the same run.
 
-`python -m bench ORDERS` fills another number of stored orders than a million.
+`python -m bench ORDERS` stores another number of orders than a million.
 """
 
 import sys
@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import structlog
 
 from bench import commits, refunds, web
 from bench.calls import Counted, Priced, count
@@ -66,6 +68,7 @@ def _ms(seconds: float) -> str:
 
 def main(many: int) -> None:
     start = time.perf_counter()
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # the tables are what is to be read
     with TemporaryDirectory() as one, TemporaryDirectory() as two:
         with world(Path(one)) as shop:
             counted, priced = count(shop)

@@ -20,11 +20,9 @@ from tests.databases import postgres_server
 from tests.shared import ROOT
 from tests.world import variables
 
-# What is measured is not the pace of refunds, and a list that is read again from Shopify is not our speed.
-SETTINGS = ("refunds_per_store=0,refunds_per_agent=0,refund_sum_per_store=0,refund_sum_per_agent=0,"
-            "snapshot_max_age=9999999")  # fmt: skip
-
-RATES = "agent=9999999,store=9999999,address=9999999"
+# What is measured is not how much money may leave, nor how soon a list is read from Shopify again.
+NO_PACE = {"refunds_per_store": 0, "refunds_per_agent": 0, "refund_sum_per_store": "0", "refund_sum_per_agent": "0"}
+SETTINGS = ",".join(f"{name}={value}" for name, value in {**NO_PACE, "snapshot_max_age": 9999999}.items())
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,7 @@ def databases() -> Iterator[dict[str, str]]:
 @contextmanager
 def ours(database: str, store_url: str) -> Iterator[Server]:
     """`order-actions serve` with two web processes."""
-    environ = {**variables(database), "ORDER_ACTIONS_SETTINGS": SETTINGS, "ORDER_ACTIONS_RATES": RATES,
-               "PROOF_STORE": store_url}  # fmt: skip
+    environ = {**variables(database, store_url), "ORDER_ACTIONS_SETTINGS": SETTINGS}
     with _served(["tests.proofs.process", "web"], environ) as server:
         yield server
 

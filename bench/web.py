@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from bench.load import Load, Request, for_seconds, press
 from bench.servers import Server, bare, ours
 from plugin.sandbox.store import payloads
 from plugin.shapes import Place
+from plugin.stores.tables import orders
 from tests.test_web import token
 from tests.world import BASE, DOMAIN, SECRET, World, world
 
@@ -28,19 +29,12 @@ THREADS = 8
 ROUNDS, SECONDS = 3, 2.0
 CUSTOMERS, EACH = 100, 10
 FEW, MANY = CUSTOMERS * EACH, 1_000_000
-STRANGERS = {
-    "sqlite": (
-        "INSERT INTO orders WITH RECURSIVE n(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i < :last) "
-        "SELECT o.store, i, '#' || i, o.created_at, o.updated_at, lower(hex(randomblob(32))), o.header, o.legacy, "
-        "o.snapshot, o.snapshot_at, o.webhook_at FROM n, (SELECT * FROM orders LIMIT 1) AS o"
-    ),
-    "postgresql": (
-        "INSERT INTO orders SELECT o.store, i, '#' || i, o.created_at, o.updated_at, "
-        "md5(i::text) || md5(random()::text), o.header, o.legacy, o.snapshot, o.snapshot_at, o.webhook_at "
-        "FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) AS i, "
-        "(SELECT * FROM orders LIMIT 1) AS o"
-    ),
+# Ids, and a hash of nobody's, for the orders of strangers; all else is as in an order that is there.
+NUMBERS = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i < :last)",
+    "postgresql": "WITH n AS (SELECT generate_series(CAST(:first AS integer), CAST(:last AS integer)) AS i)",
 }
+HASHES = {"sqlite": "lower(hex(randomblob(32)))", "postgresql": "md5(i::text) || md5(random()::text)"}
 
 
 @dataclass(frozen=True)
@@ -106,25 +100,29 @@ def fill_few(shop: World) -> list[str]:
 
 
 def _copy(engine: Engine) -> None:
-    columns = "store, {}, name, created_at, updated_at, email_hash, header, legacy, snapshot, snapshot_at, webhook_at"
-    ids = [str(BASE + 10_000 + number) for number in range(CUSTOMERS)]
+    """Each customer's first order again and again, under other numbers."""
+    first, last = (str(BASE + 10_000 + number) for number in (0, CUSTOMERS - 1))
+    made = _made_of({"order_id": "CAST(:copy AS text) || order_id"})
+    own = "order_id BETWEEN :first AND :last AND length(order_id) = :length"
     with engine.begin() as tx:
         for copy in range(1, EACH):
-            tx.execute(
-                text(
-                    f"INSERT INTO orders ({columns.format('order_id')}) SELECT {columns.format(':copy || order_id')} "
-                    "FROM orders WHERE order_id BETWEEN :first AND :last AND length(order_id) = :length"
-                ),
-                {"copy": str(copy), "first": ids[0], "last": ids[-1], "length": len(ids[0])},
-            )
+            tx.execute(text(f"INSERT INTO orders {made} FROM orders WHERE {own}"),
+                       {"copy": str(copy), "first": first, "last": last, "length": len(first)})  # fmt: skip
 
 
 def fill_many(engine: Engine, many: int) -> None:
     """Orders of strangers, until there are so many."""
+    kind = engine.dialect.name
+    made = _made_of({"order_id": "CAST(i AS text)", "name": "'#' || i", "email_hash": HASHES[kind]})
+    one = f"INSERT INTO orders {NUMBERS[kind]} {made} FROM n, (SELECT * FROM orders LIMIT 1) AS o"
     with engine.begin() as tx:
-        tx.execute(text(STRANGERS[engine.dialect.name]), {"first": 1, "last": many - FEW})
+        tx.execute(text(one), {"first": 1, "last": many - FEW})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as tx:
         tx.execute(text("ANALYZE"))
+
+
+def _made_of(other: Mapping[str, str]) -> str:
+    return "SELECT " + ", ".join(other.get(one.name, one.name) for one in orders.c)
 
 
 # ---------------------------------------------------------------- what is asked

@@ -8,22 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from cryptography.fernet import MultiFernet
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Row,
-    Table,
-    and_,
-    delete,
-    exists,
-    func,
-    insert,
-    not_,
-    or_,
-    select,
-    true,
-    update,
-)
+from sqlalchemy import Connection, Engine, Row, and_, delete, exists, func, insert, not_, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from plugin.errors import LookAgain, WaitForRun
@@ -355,7 +340,7 @@ def run_of(
     )
 
 
-def _of_runs(tx: Connection, table: Table, ids: Sequence[str], order: Any) -> dict[str, list[Row[Any]]]:
+def _of_runs(tx: Connection, table: Any, ids: Sequence[str], order: Any) -> dict[str, list[Row[Any]]]:
     """Rows that belong to runs, by run: one query, however many runs."""
     found: dict[str, list[Row[Any]]] = {}
     for row in tx.execute(select(table).where(table.c.run_id.in_(ids)).order_by(order)):
