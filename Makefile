@@ -10,7 +10,7 @@ MONEY := $(addprefix tests/test_,$(addsuffix .py,money verdicts outcomes reconci
 .PHONY: demo test lint types layers check unit coverage simulate bench screenshot prove clean
 
 demo: $(VENV)/.demo
-	@$(BIN)/order-actions demo --port $(PORT) $(if $(NO_OPEN),--no-open)
+	@$(BIN)/order-actions demo --port $(PORT) $(if $(NO_OPEN),--no-open) $(if $(KEEP),--keep $(KEEP)) $(if $(ONLY),--only $(ONLY))
 
 test: lint types layers check unit
 
@@ -38,8 +38,9 @@ coverage: $(VENV)/.test
 simulate: $(VENV)/.test
 	@RUNS=$(or $(RUNS),2000) SEED=$(or $(SEED),1) JOBS=$(or $(JOBS),1) KEYS=$(or $(KEYS),honoured) $(BIN)/python -m tests.proofs.sim
 
+# ORDERS=1000000 stored while the list is measured a second time.
 bench: $(VENV)/.test
-	$(BIN)/python -m bench
+	@$(BIN)/python -m bench $(ORDERS)
 
 screenshot: $(VENV)/.test
 	$(BIN)/python docs/screenshot.py
@@ -53,8 +54,8 @@ prove: test coverage
 	$(BIN)/python -m tests.proofs.matrix --engine sqlite
 	$(BIN)/python -m tests.proofs.matrix --engine postgres
 	$(BIN)/python -m tests.proofs.kills --kills 500 --engine sqlite
-	$(BIN)/python -m tests.proofs.kills --kills 400 --engine postgres
-	$(BIN)/python -m tests.proofs.kills --kills 100 --engine postgres --restart-database
+	$(BIN)/python -m tests.proofs.kills --kills 400 --engine postgres --seed 2
+	$(BIN)/python -m tests.proofs.kills --kills 100 --engine postgres --seed 3 --restart-database
 	$(BIN)/python -m tests.proofs.hostile --requests 100000
 	$(BIN)/python -m tests.proofs.burst --webhooks 10000 --engine sqlite
 	$(BIN)/python -m tests.proofs.burst --webhooks 10000 --engine postgres

@@ -1,13 +1,23 @@
-"""`make bench`: two tables of calls and points, one of times."""
+"""`make bench`: calls and points counted, times, rates and memory beside a baseline of the same run.
 
+`python -m bench ORDERS` stores another number of orders than a million.
+"""
+
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import structlog
+
+from bench import commits, refunds, web
 from bench.calls import Counted, Priced, count
+from bench.load import Load
+from bench.servers import databases
 from bench.speed import Row, everything
+from bench.web import Memory, Rate
 from tests.world import world
 
 
@@ -37,8 +47,28 @@ def _time(row: Row) -> list[str]:
             f"{row.ours / row.theirs:.2f}"]  # fmt: skip
 
 
-def main() -> None:
+def _rate(row: Rate) -> list[str]:
+    theirs, ours = row.theirs, row.ours
+    return [row.what, row.engine, f"{theirs.rate():.0f}", f"{ours.rate():.0f}", f"{theirs.rate() / ours.rate():.1f}",
+            _ms(theirs.within(0.99)), _ms(ours.within(0.99))]  # fmt: skip
+
+
+def _wave(engine: str, what: str, status: int, load: Load) -> list[str]:
+    many = len(load.took.get(status, []))
+    return [engine, what, str(many), *(_ms(load.within(share, status)) if many else "-" for share in (0.5, 0.99))]
+
+
+def _memory(one: Memory) -> list[str]:
+    return [one.who, one.engine, f"{one.resident:.0f}", f"{one.share:.0f}"]
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
+
+
+def main(many: int) -> None:
     start = time.perf_counter()
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # the tables are what is to be read
     with TemporaryDirectory() as one, TemporaryDirectory() as two:
         with world(Path(one)) as shop:
             counted, priced = count(shop)
@@ -48,9 +78,35 @@ def main() -> None:
         print(_table(["call", "charged", "estimated", "ratio"], [_points(one) for one in priced]))
         print("Times: medians, ours beside a baseline of the same run\n")
         print(_table(["what", "baseline", "baseline takes", "ours takes", "ratio"],
-                     [_time(row) for row in everything(Path(two))]))  # fmt: skip
+                     [_time(row) for row in everything(Path(two))]), flush=True)  # fmt: skip
+    with databases() as found:
+        _loads(found, many)
     print(f"Took {time.perf_counter() - start:.0f} s. Only the ratios can be compared between machines.")
 
 
+def _loads(found: dict[str, str], many: int) -> None:
+    rates = [commits.measure(engine, url) for engine, url in found.items()]
+    waves = []
+    for latency in refunds.LATENCIES:
+        for engine, url in found.items():
+            pressed = refunds.measure(engine, url, latency)
+            rates.append(pressed.rate)
+            waves += [_wave(engine, pressed.rate.what.replace("refunds", said), status, pressed.wave)
+                      for status, said in ((200, "carried out"), (503, "refused"))]  # fmt: skip
+    webs = [web.measure(engine, url, many) for engine, url in found.items()]
+    rates += [row for one in webs for row in one.rates]
+    print("A second, and the time within which 99 of 100 were done: 8 at once, 2 web processes; baselines are\n"
+          "an insert committed by the bare driver, the two calls by requests, and a bare Flask app\n")  # fmt: skip
+    print(_table(["what", "engine", "baseline", "ours", "ratio", "baseline p99", "ours p99"],
+                 [_rate(row) for row in rates]))  # fmt: skip
+    print(f"A full server: {refunds.ORDERS} presses at once\n")
+    print(_table(["engine", "presses", "how many", "half within", "p99"], waves))
+    stored = [_wave(engine, f"{orders:,}", 200, load) for one in webs for engine, orders, load in one.stored]
+    print("The list of orders, by how many are stored\n")
+    print(_table(["engine", "orders", "how many", "half within", "p99"], stored))
+    print("MiB of a web process after the load: all it maps, and its share of it\n")
+    print(_table(["who", "engine", "RSS", "PSS"], [_memory(row) for one in webs for row in one.memory]))
+
+
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else web.MANY)

@@ -16,11 +16,12 @@ import yaml
 from jinja2 import Environment
 from jsonschema import Draft202012Validator
 
+from bench.servers import NO_PACE
 from plugin.cards import FILTERS
 from plugin.check import check_bundle
 from plugin.demo import HOST
 from tests.shared import ROOT
-from tests.world import BASE, REFUND, World, world
+from tests.world import BASE, REFUND, World, with_settings, world
 
 ENDPOINT = "/admin/api/2026-10/graphql.json"
 DEAR = 1034  # an order with enough money for many small refunds
@@ -144,6 +145,7 @@ def _demo() -> float:
 
 def everything(folder: Path) -> list[Row]:
     with world(folder) as shop:
+        with_settings(shop, **NO_PACE)
         plenty = {"bucket": 1e6, "restore_rate": 1e6}  # the rate limit is not what is measured here
         requests.post(f"{shop.url}/_sandbox/settings", json=plenty, timeout=10).raise_for_status()
         rows = [refund(shop, 0.0, 12), refund(shop, 0.1, 8), card(shop, 30)]

@@ -68,13 +68,16 @@ function place(from = {}, back = false) {
   announce(view.firstElementChild.dataset.announce ?? "");
 }
 
+/** What is news: of an order only how its open run stands, as its ages and dates change all the time. */
+const face = (fragment) => (fragment.dataset.view === "order" ? fragment.dataset.announce : fragment.outerHTML);
+
 /** Look again until the run has ended; looking is harmless, so a failed look is only tried later. */
 function follow(fragment, count) {
   const visit = at.visit;
   at.follow = setTimeout(async () => {
     const news = document.hidden ? null : await ask(fragment.dataset.follow).catch(() => null);
     if (visit !== at.visit) return;
-    if (!news || news.isEqualNode(fragment)) { follow(fragment, count + 1); return; }
+    if (!news || news.dataset.view === "message" || face(news) === face(fragment)) { follow(fragment, count + 1); return; }
     const held = view.contains(document.activeElement);
     show(news);
     if (held) $("[data-heading]", view)?.focus();

@@ -14,7 +14,7 @@ from plugin.flow import View
 from plugin.operations import OPERATIONS, Moves
 from plugin.panels import Cell, amount, cell, chart, choice, day, filters, table, text
 from plugin.permissions import ADMIN, acting, ceiling, may, missing_scopes, require
-from plugin.ports import Alarm
+from plugin.ports import EVERY_STORE, Alarm
 from plugin.reports import MOST_REASONS, MOST_ROWS, Query, Sum
 from plugin.review import REVIEW
 from plugin.shapes import ConnectedStore, Run, Session, StoreInfo
@@ -30,7 +30,7 @@ STATES = {
     "active": "Connected", "waiting": "Announced, not installed yet", "refused": "Refused by Shopify", "gone": "Ended",
 }  # fmt: skip
 KINDS = {"pace": "Too much paid back", "doubt": "Too long in doubt", "twice": "A reference stands twice",
-         "key": "A key was used twice"}  # fmt: skip
+         "key": "A key was used twice", "restored": "Restored from a backup"}  # fmt: skip
 
 
 def stores_of(app: App) -> Sequence[ConnectedStore]:
@@ -270,7 +270,7 @@ def _sums(
 
 
 def _alarms(app: App) -> list[dict[str, Any]]:
-    every = [one for one in app.tools.watch.alarms(active=False) if one.store in domains(app)]
+    every = alarms_of(app)
     standing = [one for one in every if one.lifted_at is None]
     past = [one for one in every if one.lifted_at is not None][-SHOWN_ALARMS:][::-1]
     rows = [
@@ -292,6 +292,13 @@ def _alarms(app: App) -> list[dict[str, Any]]:
     return sections
 
 
+def alarms_of(app: App) -> Sequence[Alarm]:
+    """Those an admin may know of, and may lift."""
+    known = {EVERY_STORE, *domains(app)}
+    return [one for one in app.tools.watch.alarms(active=False) if one.store in known]
+
+
 def about(alarm: Alarm) -> str:
     whose = f", agent {alarm.agent_id}" if alarm.agent_id else ""
-    return f"{KINDS[alarm.kind]}: {alarm.store}{whose}"
+    store = "every store" if alarm.store == EVERY_STORE else alarm.store
+    return f"{KINDS[alarm.kind]}: {store}{whose}"

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -63,23 +64,37 @@ cli.add_command(backfill)
 @click.option("--load", "loads", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="An order as Shopify's webhooks send it (JSON); may be given several times.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, help="A setting of the store, like refund_after_fulfillment=true.")
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path),
+              help="Folder for database, store and secrets: the next start goes on where this one ended.")  # fmt: skip
+@click.option("--only", "part", type=click.Choice(["store", "plugin"]),
+              help="Start one part, the other elsewhere with the same port and folder; store first.")  # fmt: skip
 @_bundle
 def demo(
-    port: int, no_open: bool, loads: tuple[Path, ...], settings: tuple[str, ...], bundle: Path | None
+    port: int, no_open: bool, loads: tuple[Path, ...], settings: tuple[str, ...], keep: Path | None, part: str | None,
+    bundle: Path | None,
 ) -> None:  # fmt: skip
     """Try everything on this machine: a sandbox store, a sandbox desk and the plugin."""
     from plugin.app import find_bundle
-    from plugin.demo import open_browser, running
+    from plugin.demo import only, open_browser, running
     from plugin.logs import configure
+
+    if part is not None and (keep is None or port == 0):
+        raise click.UsageError("--only needs --keep DIR and a --port, so that the two parts find each other.")
 
     configure(human=True)
     stop = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: stop.set())
-    with running(find_bundle(bundle), port, loads, click.echo, settings) as started:
-        click.echo(f"\n  Open {started.desk_url}\n\n  Press Ctrl-C to end. Store: {started.store_url}")
+    with ExitStack() as stack:
+        if part is not None and keep is not None:
+            url = stack.enter_context(only(part, find_bundle(bundle), port, loads, click.echo, settings, keep))
+            click.echo(f"\n  Open {url}\n\n  Press Ctrl-C to end.")
+        else:
+            started = stack.enter_context(running(find_bundle(bundle), port, loads, click.echo, settings, keep))
+            url = started.desk_url
+            click.echo(f"\n  Open {url}\n\n  Press Ctrl-C to end. Store: {started.store_url}")
         if not no_open:
-            open_browser(started.desk_url)
+            open_browser(url)
         stop.wait()
         click.echo("\nEnding.")
 

@@ -248,6 +248,7 @@ def _why(tools: Tools, run: Run, step: Step, facts: OrderFacts) -> list[str]:
 def _order(tools: Tools, case: Case) -> dict[str, Any]:
     """The order as Shopify shows it now; each refund says whose it is."""
     facts, store = case.seen.facts, store_of(tools, case.seen.place)
+    known = refunds(tools, case.seen, tools.runs.runs_of(case.seen.place))
     return {
         "name": facts.name,
         "admin_url": views.admin_url(store, case.seen.place.order),
@@ -259,7 +260,7 @@ def _order(tools: Tools, case: Case) -> dict[str, Any]:
         "paid": facts.rate_presentment,
         "refunded": facts.refunded,
         "net": facts.net_presentment,
-        "refunds": [{**one, "this_run": one["run_id"] == case.run.id} for one in refunds(tools, case.seen)],
+        "refunds": [{**one, "this_run": one["run_id"] == case.run.id} for one in known],
     }
 
 

@@ -77,7 +77,7 @@ class OrderQuery:
 
     def in_payload(self, mutation: str) -> str:
         """The mutation with the merged order in its payload's `order`: a new snapshot, without a call."""
-        return print_ast(_map_payload(parse(mutation), self.node))
+        return _in_payload(mutation, self.text)
 
     def while_polling(self) -> str:
         """The job of a cancel, and the order once it is there."""
@@ -95,6 +95,11 @@ def order_query(reads: Sequence[str]) -> OrderQuery:
 def _has_page_info(field: FieldNode) -> bool:
     inner = field.selection_set.selections if field.selection_set else ()
     return any(isinstance(one, FieldNode) and one.name.value == "pageInfo" for one in inner)
+
+
+@lru_cache(maxsize=64)
+def _in_payload(mutation: str, order: str) -> str:
+    return print_ast(_map_payload(parse(mutation), root_selection(parse(order))))
 
 
 @lru_cache(maxsize=64)
@@ -158,6 +163,7 @@ def _replaced(one: SelectionNode, order: SelectionSetNode) -> SelectionNode:
     return one
 
 
+@lru_cache(maxsize=64)
 def payload_selection(mutation: str) -> SelectionSetNode:
     """What the author selected of the payload of a mutation's only field."""
     root = root_selection(parse(mutation)).selections[0]

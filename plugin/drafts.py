@@ -39,7 +39,7 @@ def draft(
     row = tools.orders.order(place)
     if row is not None and row.legacy:
         raise ActInShopify("This order came from the older Shopify app. Work on it in Shopify until its next update.")
-    seen = kept(tools, place, session.customer) or look(tools, place)
+    seen = kept(tools, row, session.customer) or look(tools, place)
     try:
         for _ in range(REDRAFTS):
             must_own(session, seen)

@@ -32,11 +32,11 @@ from plugin.pace import pace
 from plugin.permissions import ADMIN, READ, SEARCH, check_limit, permission_set, require
 from plugin.points import Point, reached
 from plugin.ports import AlarmKind, NewRun, Tools
-from plugin.reading import Seen, kept, list_orders, look, snapshot
+from plugin.reading import Seen, kept, known, list_orders, look
 from plugin.review import REVIEW
 from plugin.runtime import carry_out
 from plugin.shapes import FormState, Identity, Place, Plan, Run, Session, StoreInfo
-from plugin.standing import may_follow, open_run, outcome, past, refunds, waiting
+from plugin.standing import may_follow, open_run, outcome, past, refunds
 from plugin.tokens import FormClaims, FoundClaims, SessionClaims, Tokens, new_run_id
 
 OTHER_AMOUNT = "The amount is not the one you were shown. Nothing was done; look at it and press again."
@@ -115,13 +115,14 @@ def card(tools: Tools, session: Session, query: str = "", page: int = 1, *, forc
             except OrderActionsError as error:
                 problem = str(error)
         oldest = max(oldest, age or 0)
-    rows = tools.orders.orders_of(customer)
+    rows = tools.orders.orders_of(customer, whole=bool(query))
     stores = {one.domain: one for one in tools.commerce.stores()}
-    opened = tools.runs.open_runs()
+    opened = tools.runs.open_places()
     shown = [row for row in rows if row.place.store in stores]
+    waiting = [place for place, waits in opened.items() if waits and place.store in stores]
     context = views.order_list(
-        session.customer, shown, stores, {run.place for run in opened}, query, page, oldest, problem,
-        len(waiting(tools, opened)) if REVIEW in session.agent.permissions else 0,
+        session.customer, shown, stores, set(opened), query, page, oldest, problem,
+        len(waiting) if REVIEW in session.agent.permissions else 0,
         SEARCH in session.agent.permissions, permissions.may(session.agent, ADMIN),
     )  # fmt: skip
     return View("order_list", context)
@@ -134,10 +135,10 @@ def order(tools: Tools, session: Session, place: Place, *, force: bool = False) 
     row = tools.orders.order(place)
     if row is not None and row.legacy and (session.found == place or tools.orders.owns(row, session.customer)):
         return _legacy(store, place, row.name)
-    fresh = None if force else snapshot(tools, place, session.customer)
-    seen, at = fresh or (look(tools, place), tools.clock.now())
+    runs = tools.runs.runs_of(place)
+    opened = next((one for one in runs if one.open), None)
+    seen, at, stale = known(tools, place, row, session.customer, force=force, even_old=opened is not None)
     must_own(session, seen)
-    opened = tools.runs.open_run(place)
     actions = [] if opened else _actions(tools, session, seen, store)
     context = {
         "order": seen.view(tools.bundle.cards["order_view"].reads or ""),
@@ -146,13 +147,13 @@ def order(tools: Tools, session: Session, place: Place, *, force: bool = False) 
         "back_url": None if session.place else "/orders",
         "refresh_url": f"{views.order_url(place)}/refresh",
         "age_seconds": views.seconds_since(at, tools.clock.now()),
-        "stale_reason": None,
+        "stale_reason": stale,
         "stranger": views.stranger(seen.facts.email) if session.found == place else None,
         "actions": actions,
         "may_act": bool(actions),
         "run": open_run(tools, session, opened, seen.facts) if opened else None,
-        "refunds": refunds(tools, seen),
-        "history": [past(tools, one) for one in tools.runs.runs_of(place) if not one.open],
+        "refunds": refunds(tools, seen, runs),
+        "history": [past(tools, one) for one in runs if not one.open],
         "shipped": seen.facts.fulfillment_status == "FULFILLED",
     }
     return View("order_view", context)
@@ -331,7 +332,7 @@ def _must_be_free(tools: Tools, session: Session, place: Place) -> None:
     run = tools.runs.open_run(place)
     if run is None:
         return
-    must_own(session, kept(tools, place, session.customer) or look(tools, place))
+    must_own(session, kept(tools, tools.orders.order(place), session.customer) or look(tools, place))
     title = views.TITLES[views.run_state(run, tools.clock.now())]
     raise WaitForRun(f"{run.agent_name} is working on this order: {title}. Go back to the order.", run.id)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plugin import alarms
-from plugin.admin import URL, about, authorize, domains, overview
+from plugin.admin import URL, about, alarms_of, authorize, overview
 from plugin.app import App
 from plugin.errors import LookAgain, NothingHere, OrderActionsError
 from plugin.flow import View
@@ -18,6 +18,7 @@ LIFT = "lift"  # stands where a form of an action has the digest of its file
 ENDS = {
     "pace": "Refunds that it stopped go on at once, and counting begins anew.",
     "doubt": "The program goes on finding out; the run stays as it is.",
+    "restored": "Refunds go on in every store. First compare open runs, and refunds since the backup, with Shopify.",
 }
 STAYS = "The run stays as it is: a person decides about it."
 
@@ -65,8 +66,7 @@ def lift(app: App, session: Session, alarm_id: str, raw: Mapping[str, Any], toke
 
 
 def _alarm(app: App, alarm_id: str) -> Alarm:
-    own = [one for one in app.tools.watch.alarms(active=False) if one.store in domains(app)]
-    found = next((one for one in own if str(one.id) == alarm_id), None)
+    found = next((one for one in alarms_of(app) if str(one.id) == alarm_id), None)
     if found is None:
         raise NothingHere("There is no such alarm.")
     return found

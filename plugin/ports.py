@@ -201,6 +201,10 @@ class Runs(Protocol):
 
     def open_runs(self) -> Sequence[Run]: ...
 
+    def open_places(self) -> Mapping[Place, bool]:
+        """Orders with an open run, and whether a person must decide about it: for cards, which come often."""
+        ...
+
     def newest(self, count: int) -> Sequence[Run]: ...
 
     def moved(self, agent_id: str, place: Place) -> tuple[tuple[Money, ...], tuple[Money, ...]]:
@@ -276,8 +280,8 @@ class Orders(Protocol):
 
     def order(self, place: Place) -> OrderRow | None: ...
 
-    def orders_of(self, customer: Customer) -> Sequence[OrderRow]:
-        """Newest first, by the rule of `Customer.bought`."""
+    def orders_of(self, customer: Customer, *, whole: bool = False) -> Sequence[OrderRow]:
+        """Newest first, by the rule of `Customer.bought`; without their snapshots unless `whole`."""
         ...
 
     def owns(self, row: OrderRow, customer: Customer) -> bool: ...

@@ -15,9 +15,10 @@ from plugin.phones import e164
 from plugin.points import Point, reached
 from plugin.ports import Tools
 from plugin.selection import decode, merge, restore, selection, sent_key
-from plugin.shapes import Customer, OrderFacts, Place
+from plugin.shapes import Customer, OrderFacts, OrderRow, Place
 
 WITH_WEBHOOKS = 900
+AWAY = "Shopify does not answer just now. This is the order as we last saw it."
 
 HEADER = """
   id name email phone createdAt updatedAt cancelledAt displayFinancialStatus displayFulfillmentStatus
@@ -129,21 +130,19 @@ def header(data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def kept(tools: Tools, place: Place, customer: Customer) -> Seen | None:
+def kept(tools: Tools, row: OrderRow | None, customer: Customer) -> Seen | None:
     """Our own snapshot of the order, however old."""
-    row = tools.orders.order(place)
     if row is None or row.snapshot is None or not tools.orders.owns(row, customer):
         return None
     try:
-        return Seen(place, row.snapshot, facts(row.snapshot))
+        return Seen(row.place, row.snapshot, facts(row.snapshot))
     except (ValueError, KeyError):
         return None  # kept by another bundle that read other fields
 
 
-def snapshot(tools: Tools, place: Place, customer: Customer) -> tuple[Seen, datetime] | None:
+def snapshot(tools: Tools, row: OrderRow | None, customer: Customer) -> tuple[Seen, datetime] | None:
     """Our own snapshot when it is fresh: young enough, and not older than the last webhook."""
-    row = tools.orders.order(place)
-    store = tools.store(place.store)
+    store = tools.store(row.place.store) if row else None
     if row is None or row.snapshot_at is None or store is None:
         return None
     if row.webhook_at is not None and row.webhook_at > row.snapshot_at:
@@ -153,8 +152,25 @@ def snapshot(tools: Tools, place: Place, customer: Customer) -> tuple[Seen, date
         longest = max(longest, WITH_WEBHOOKS)  # webhooks of this order arrive: they tell when it changes
     if (tools.clock.now() - row.snapshot_at).total_seconds() > longest:
         return None
-    seen = kept(tools, place, customer)
+    seen = kept(tools, row, customer)
     return (seen, row.snapshot_at) if seen else None
+
+
+def known(
+    tools: Tools, place: Place, row: OrderRow | None, customer: Customer, *, force: bool, even_old: bool
+) -> tuple[Seen, datetime, str | None]:  # fmt: skip
+    """The order, since when we know it, and why that is long ago: from our snapshot while fresh, else from Shopify;
+    `even_old`: rather an old one than none while Shopify is away. Raises TryLater."""
+    fresh = None if force else snapshot(tools, row, customer)
+    if fresh is not None:
+        return *fresh, None
+    try:
+        return look(tools, place), tools.clock.now(), None
+    except TryLater:
+        old = kept(tools, row, customer) if even_old else None
+        if row is None or row.snapshot_at is None or old is None:
+            raise
+        return old, row.snapshot_at, AWAY
 
 
 def list_orders(tools: Tools, store: str, customer: Customer) -> None:

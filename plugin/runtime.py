@@ -69,7 +69,8 @@ def advance(work: Work, fresh: bool) -> None:
         if step.state is StepState.REVIEW:
             return None
         if step.state is StepState.SENDING:
-            return work.record(step, StepState.UNKNOWN, error=STOPPED)
+            work.record(step, StepState.UNKNOWN, error=STOPPED)
+            continue
         if step.state is StepState.CONFIRMED and (spec is not None or "$accepted" in (step.receipt or {})):
             moved_on = settle(work, step, spec)
         elif spec is None:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from graphql import (
@@ -39,9 +40,11 @@ def sent_key(node: FieldNode) -> str:
     return f"{node.name.value}_{hashlib.sha256(arguments.encode()).hexdigest()[:8]}"
 
 
+@lru_cache(maxsize=256)
 def selection(reads: str) -> SelectionSetNode:
     """An action's `reads`, or a file with `fragment … on Order` first; fragments are put in place.
 
+    Parsed once for each text of the bundle: every card reads orders by it. Nobody changes a node.
     Raises GraphQLError for text that is not GraphQL.
     """
     text = reads if _IS_FRAGMENT.match(reads) else f"{{\n{reads}\n}}"
@@ -135,4 +138,9 @@ def restore(node: SelectionSetNode, data: Any, key: Key = sent_key) -> Any:
 
 def decode(document: str, data: Any) -> Any:
     """The data of a document's only operation, MoneyV2 as Money. Raises ValueError."""
-    return restore(root_selection(parse(document)), data, own_key)
+    return restore(_asked(document), data, own_key)
+
+
+@lru_cache(maxsize=64)
+def _asked(document: str) -> SelectionSetNode:
+    return root_selection(parse(document))

@@ -1,6 +1,7 @@
 """The production processes: gunicorn with threads for the web, and a worker for the background."""
 
 import fcntl
+import gc
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from typing import IO, Any
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from plugin import logs, metrics
-from plugin.app import Config, build
+from plugin.app import App, Config, build, load, plug
 from plugin.gate import THREADS
 from plugin.logs import tell
 from plugin.monitoring import watched
@@ -24,11 +25,13 @@ GRACE = 50  # seconds a process that is told to end goes on with what it has beg
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
-    """Builds the program in every process after the fork: database connections are never shared."""
+    """Plugs the program in in every process after the fork: database connections are never shared.
 
-    def __init__(self, root: Path, config: Config, lock: Path | None, options: dict[str, Any]) -> None:
-        self._root = root
-        self._config = config
+    The bundle is: what all processes only read is in memory once.
+    """
+
+    def __init__(self, make: Callable[[], App], lock: Path | None, options: dict[str, Any]) -> None:
+        self._make = make
         self._lock = lock
         self._options = options
         self._worker: Worker | None = None
@@ -44,7 +47,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             self._worker.stop()
 
     def load(self) -> Any:
-        app = build(self._config, self._root)
+        app = self._make()
         tell("server.started", pid=os.getpid(), bind=str(self._options["bind"]))
         if self._lock is not None:
             self._worker = Worker(app, turn=one_of_many(self._lock.open("rb")))
@@ -58,7 +61,12 @@ def serve(root: Path, config: Config, bind: str, workers: int, background: bool 
     A socket that systemd opened (LISTEN_FDS) is taken instead of `bind`: it stays open while we start again.
     Raises FixTheBundle, FixTheSetup before anything listens.
     """
-    build(config, root).close()
+    bundle, _warnings = load(root)
+
+    def make() -> App:
+        return plug(config, root, bundle)
+
+    make().close()
     logs.configure()
     master, folder = os.getpid(), Path(tempfile.mkdtemp(prefix="order-actions-serve-", dir=_memory()))
     metrics.share(str(folder))
@@ -68,7 +76,8 @@ def serve(root: Path, config: Config, bind: str, workers: int, background: bool 
     options = {"bind": bind, "workers": workers, "worker_class": "gthread", "threads": THREADS, "timeout": 60,
                "graceful_timeout": GRACE, "child_exit": _child_exit, "logconfig_dict": _LIBRARIES}  # fmt: skip
     try:
-        _Gunicorn(root, config, lock if inside else None, {**options, "control_socket_disable": True}).run()
+        gc.freeze()  # what is there now lives as long as we do: collecting it would copy it into every process
+        _Gunicorn(make, lock if inside else None, {**options, "control_socket_disable": True}).run()
     finally:
         if os.getpid() == master:  # every forked process comes by here too when it ends
             tell("server.stopped", pid=master, bind=bind)

@@ -60,6 +60,7 @@ def open_run(tools: Tools, session: Session, run: Run, order: OrderFacts) -> dic
         "since": run.created_at.isoformat(),
         "agent": run.agent_name,
         "follow_url": views.run_url(run.place, run.id),
+        "order_url": views.order_url(run.place),
         "decide_url": views.review_url(run.place, run.id) if decides else None,
     }
 
@@ -81,8 +82,8 @@ def action_title(tools: Tools, run: Run) -> str:
     return action.title if action else run.action_id
 
 
-def refunds(tools: Tools, seen: Seen) -> list[dict[str, Any]]:
-    """Each refund of the order, with its date as far as the order view reads it."""
+def refunds(tools: Tools, seen: Seen, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Each refund of the order and of its runs, with its date as far as the order view reads it."""
     rows = seen.view(tools.bundle.cards["order_view"].reads or "").get("refunds") or []
     dates = {one["id"]: one.get("createdAt") for one in rows if "id" in one}
-    return past_refunds(seen.facts, dates, tools.runs.runs_of(seen.place))
+    return past_refunds(seen.facts, dates, runs)

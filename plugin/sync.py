@@ -15,6 +15,7 @@ YOUNG = 60.0
 ABANDONED = 45.0  # seconds after which nobody comes back any more to a run that was never sent
 # a run younger than so many seconds is looked at every so many
 PAUSES = ((10.0, 1.0), (YOUNG, 3.0), (600.0, 15.0), (3600.0, 60.0), (float("inf"), 900.0))
+DOUBT_PAUSE = 30.0  # seconds at most while a call is in doubt: only a store that is away keeps one there for long
 
 
 def deliver_notes(tools: Tools) -> int:
@@ -61,14 +62,19 @@ def carry_on(tools: Tools, stopped: Callable[[], bool] = lambda: False) -> int:
             break
         now = tools.clock.now()
         age = (now - run.created_at).total_seconds()
-        pause = next(seconds for limit, seconds in PAUSES if age < limit)
-        if not tools.runs.look_later(run.id, now, now + timedelta(seconds=pause)):
+        if not tools.runs.look_later(run.id, now, now + timedelta(seconds=_pause(run, age))):
             continue  # another worker looks
         if _waits_for_shopify(run, age):
             reached(Point.RUN_DUE)
             carry_out(tools, run.id, 0.0)
             carried += 1
     return carried
+
+
+def _pause(run: Run, age: float) -> float:
+    pause = next(seconds for limit, seconds in PAUSES if age < limit)
+    doubt = any(step.state in (StepState.SENDING, StepState.UNKNOWN) for step in run.steps)
+    return min(pause, DOUBT_PAUSE) if doubt else pause
 
 
 def _waits_for_shopify(run: Run, age: float) -> bool:

@@ -49,10 +49,10 @@ def _migrate(url: str) -> None:
 
 
 @contextmanager
-def postgres_server() -> Iterator[Postgres]:
+def postgres_server(*, durable: bool = False) -> Iterator[Postgres]:
     """A PostgreSQL of our own, gone afterwards.
 
-    It does not wait for the disk: a test never pulls the plug of the machine.
+    It waits for the disk only when told to: a test never pulls the plug of the machine.
     """
     folder = Path(tempfile.mkdtemp(prefix="order-actions-pg-"))  # short, as the name of a socket has to be
     folder.chmod(0o755)  # as root, the server runs as another user
@@ -64,7 +64,8 @@ def postgres_server() -> Iterator[Postgres]:
 
         server = get_server(folder / "data", cleanup_mode="stop")
     admin = create_engine(server.get_uri(driver="psycopg"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    _say(admin, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    if not durable:
+        _say(admin, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
 
     def restart() -> None:
         words = ("restart", "-w", "-m", "immediate", "-D", str(folder / "data"), "-l", str(server.log))

@@ -18,6 +18,7 @@ from plugin.ports import AlarmKind, Doubt
 from plugin.reports import Query, Sum, harmless
 from plugin.runtime import carry_out
 from plugin.shapes import Limit, StepState
+from plugin.stores.backup import settle_in
 from plugin.web import create_web
 from tests.test_deciding import words
 from tests.test_reconcile import by_hand, in_doubt
@@ -229,6 +230,16 @@ def test_an_alarm_is_lifted_with_a_reason_once_however_often_it_is_pressed(offic
     assert [admin.status(path), admin.post(path, page, reason="other")[0]] == [409, 404]
     other = Admin(office, sub="bo")
     assert other.post(path, page, reason="looked at it")[0] == 409
+
+
+def test_the_alarm_of_a_restore_is_every_admins_and_is_lifted_when_the_settle_time_is_over(office: World) -> None:
+    number = settle_in(office.app.engine, office.tools.clock.now()).alarm
+    admin, path = Admin(office), f"/alarms/{number}"
+    assert rows(admin.get(), "Alarms that stand")[0][1].startswith("Restored from a backup: every store")
+    status, text = admin.post(path, admin.get(path), reason="looked at it")
+    assert (status, "This can be lifted from" in text) == (409, True)
+    with_settings(office, settle_time=0)
+    assert admin.post(path, admin.get(path), reason="looked at it")[0] == 200
 
 
 def test_runs_that_wait_for_a_person_are_led_to(shop: World) -> None:

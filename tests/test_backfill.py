@@ -7,6 +7,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+import requests
+import responses
 from click.testing import CliRunner
 from sqlalchemy import func, select
 
@@ -14,7 +16,7 @@ from plugin import backfill as under_test
 from plugin.backfill import Report, Result, bring_in, collect, warning
 from plugin.cli_orders import backfill as command
 from plugin.errors import FixTheSetup, TryLater
-from plugin.ports import Tools
+from plugin.ports import Gone, Tools
 from plugin.sandbox.store.state import Store
 from plugin.shapes import Backfill, Customer, Place
 from plugin.stores.tables import backfills, customers_seen, orders
@@ -265,6 +267,30 @@ def test_an_export_is_read_from_shopifys_storage_or_the_sandbox_only() -> None:
     assert [one for one in others if is_export(one, "https://x.myshopify.com")] == []
     assert [one for one in others[1:] if is_export(one, sandbox)] == []
     assert not is_export("http://127.0.0.1:9100@evil.example/bulk/1", "http://127.0.0.1:9100@evil.example")
+
+
+@responses.activate
+def test_the_result_is_asked_for_without_our_token(shop: World) -> None:
+    responses.get(ADDRESS, body=f"{json.dumps(line(1))}\n{json.dumps(line(2))}")
+    assert len(list(shop.tools.commerce.export(DOMAIN, ADDRESS))) == 2
+    sent = responses.calls[0].request.headers
+    assert [name for name in sent if "token" in name.lower() or "auth" in name.lower()] == []
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("answer", "raised"),
+    [
+        ({"status": 403}, Gone), ({"status": 404}, Gone), ({"status": 500}, TryLater),
+        ({"status": 302, "headers": {"Location": "https://evil.example/"}}, TryLater),
+        ({"body": b"x" * (3 << 20)}, TryLater), ({"body": requests.ConnectionError("cut")}, TryLater),
+    ],
+)  # fmt: skip
+def test_what_a_storage_may_answer_is_told_apart(shop: World, answer: Any, raised: type[Exception]) -> None:
+    responses.get(ADDRESS, **answer)
+    with pytest.raises(raised):
+        list(shop.tools.commerce.export(DOMAIN, ADDRESS))
+    assert len(responses.calls) == 1
 
 
 def test_another_address_is_not_even_asked(shop: World) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bench import commits, refunds, web
 from bench.calls import count
 from plugin.check.bundle import MOST
 from tests.world import world
@@ -26,3 +27,17 @@ def test_every_moment_makes_exactly_the_calls_that_are_promised(tmp_path: Path) 
     ]
     assert [(one.what, one.estimated) for one in priced] == [(one.what, one.charged) for one in priced]
     assert max(one.estimated for one in priced) < MOST / 2
+
+
+def test_every_figure_of_the_bench_is_measured(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'bench.sqlite'}"
+    done = commits.measure("SQLite", database, seconds=0.1)
+    pressed = refunds.measure("SQLite", database, 0.0, orders=2, rounds=1)
+    served = web.measure("SQLite", database, many=web.FEW + 1, seconds=0.05)
+    loads = [done.ours, done.theirs, pressed.rate.ours, pressed.rate.theirs, pressed.wave]
+    loads += [load for row in served.rates for load in (row.ours, row.theirs)] + [load for *_, load in served.stored]
+    assert [sorted(load.took) for load in loads] == [[200]] * 11
+    assert [len(load.took[200]) for load in loads[2:5]] == [2, 2, 2]
+    assert [(row.what, row.engine) for row in served.rates] == [("cards", "SQLite"), ("durable webhooks", "SQLite")]
+    assert [orders for _, orders, _ in served.stored] == [1000, 1001]
+    assert all(0 < one.share < one.resident for one in served.memory)

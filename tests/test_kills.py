@@ -7,7 +7,8 @@ from tests.proofs.kills import kills
 
 
 def test_a_killed_process_leaves_nothing_double_lost_or_stuck(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'kills.sqlite'}"
-    open_database(url).dispose()
-    count = kills(5, url)
-    assert (count.line(), count.said) == ("5 kills: 0 double, 0 lost, 0 stuck", [])
+    urls = [f"sqlite:///{tmp_path / name}" for name in ("one.sqlite", "two.sqlite")]
+    for one in urls:
+        open_database(one).dispose()
+    count = kills(5, urls)
+    assert (count.double, count.lost, count.stuck, count.said, count.kills >= 5) == (0, 0, 0, [], True)

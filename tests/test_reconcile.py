@@ -6,9 +6,11 @@ from decimal import Decimal
 
 import pytest
 
+from plugin import flow
 from plugin.documents import fingerprint
-from plugin.errors import LookAgain, NotAllowed, NothingHere
+from plugin.errors import LookAgain, NotAllowed, NothingHere, TryLater
 from plugin.money import Money
+from plugin.reading import AWAY
 from plugin.reconcile import MOVED_BY_OTHERS, TOO_LONG, TWICE, Kind, decide, same_world
 from plugin.review import resolve
 from plugin.runtime import carry_out
@@ -108,6 +110,15 @@ def test_when_a_person_refunds_during_doubt_nothing_is_sent(shop: World) -> None
     assert (run.open, run.steps[0].state, run.steps[0].error) == (True, StepState.REVIEW, MOVED_BY_OTHERS)
     assert shop.ledger(1001)["refunded"] == 25
     assert "A person must compare" in shop.order(1001).context["run"]["text"]
+
+
+def test_while_the_store_is_away_the_order_still_says_that_its_run_is_in_doubt(shop: World) -> None:
+    in_doubt(shop, 1001, REFUND, "502-before", lines=["1", "0"])
+    shop.fault("502-before", on="query", times=99)
+    shown = flow.order(shop.tools, shop.session(1001), shop.place(1001), force=True).context
+    assert (shown["run"]["state"], shown["actions"], shown["stale_reason"]) == ("doubt", [], AWAY)
+    with pytest.raises(TryLater):
+        flow.order(shop.tools, shop.session(1003), shop.place(1003), force=True)
 
 
 def test_a_cancel_that_was_not_made_is_sent_again_after_the_settle_time(shop: World) -> None:

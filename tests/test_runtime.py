@@ -55,10 +55,12 @@ def told(run: Run) -> Mapping[str, Any]:
 
 
 class Later:
-    """A clock three hours on."""
+    """A clock three hours on, and more when told."""
+
+    more = timedelta()
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(hours=3)
+        return datetime.now(UTC) + timedelta(hours=3) + self.more
 
     def sleep(self, seconds: float) -> None: ...
 
@@ -92,6 +94,33 @@ def test_a_run_found_in_the_middle_of_sending_is_in_doubt(shop: World) -> None:
     assert (run.open, run.steps[0].state, shop.ledger(1001)["refunds"]) == (True, StepState.UNKNOWN, [])
     assert carry_on(shop.tools) == 1, "and looked into"
     assert shop.ledger(1001)["refunds"] == [], "but nothing is sent before the settle time has passed"
+
+
+def test_a_server_that_died_after_shopify_refunded_finds_that_at_its_first_look(shop: World) -> None:
+    run = committed(shop, 1001, lines=["1", "0"])
+    epoch = shop.tools.runs.claim(run.id, "died", shop.tools.clock.now(), -1)
+    assert epoch is not None
+    shop.tools.runs.sending(run.steps[0], epoch, shop.tools.clock.now())
+    shop.tools.commerce.send(DOMAIN, run.steps[0].body)
+    run = carry_out(shop.tools, run.id, 0.0)
+    assert (run.open, told(run)["text"]) == (False, "Refunded $25.00 on #1001.")
+    assert len(shop.ledger(1001)["refunds"]) == 1
+
+
+def test_a_call_in_doubt_is_looked_for_twice_a_minute_however_long_the_store_was_away(shop: World) -> None:
+    run = committed(shop, 1001, lines=["1", "0"])
+    epoch = shop.tools.runs.claim(run.id, "died", shop.tools.clock.now(), -1)
+    assert epoch is not None
+    shop.tools.runs.sending(run.steps[0], epoch, shop.tools.clock.now())
+    clock = Later()
+    tools = replace(shop.tools, clock=clock)
+    shop.fault("502-before", on="query", times=99)
+    looks = []
+    for seconds in (0, 29, 31, 62):
+        clock.more = timedelta(seconds=seconds)
+        looks.append(carry_on(tools))
+    assert looks == [1, 0, 1, 1]
+    assert (tools.runs.run(run.id) or run).steps[0].state is StepState.UNKNOWN
 
 
 def test_a_second_step_is_not_sent_when_somebody_refunded_meanwhile(shop: World) -> None:

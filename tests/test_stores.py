@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import pytest
 from sqlalchemy import Engine, delete, event, select, text
+from sqlalchemy.exc import OperationalError
 
 from plugin import points
 from plugin.errors import FixTheSetup, LookAgain, WaitForRun
@@ -19,7 +20,7 @@ from plugin.phones import e164
 from plugin.points import Point
 from plugin.ports import Alarm, AlarmKind, CrmGrant, Doubt, LostLease, NewRun
 from plugin.secrets import Keys
-from plugin.shapes import Backfill, Customer, Note, OrderRow, Place, Plan, PlannedStep, StepState
+from plugin.shapes import Backfill, Customer, Note, Place, Plan, PlannedStep, StepState
 from plugin.stores.crm import SqlCrm
 from plugin.stores.database import connect, open_database
 from plugin.stores.orders import SqlOrders
@@ -27,6 +28,7 @@ from plugin.stores.runs import SqlRuns
 from plugin.stores.tables import crm_orders, metadata
 from plugin.stores.tables import orders as orders_table
 from plugin.stores.watch import SqlWatch
+from tests.databases import Postgres
 from tests.proofs.sim.runs import MemoryRuns
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -119,6 +121,17 @@ class TestRuns:
         runs.close(RUN, epoch, {"state": "done"}, None, NOW)
         assert runs.begin(replace(new(OTHER), read_at=NOW + timedelta(seconds=1)), NOW).id == OTHER
         assert [run.id for run in runs.open_runs()] == [OTHER]
+
+    def test_the_places_of_open_runs_tell_whether_a_person_must_decide(self, runs: SqlRuns) -> None:
+        runs.begin(new(), NOW)
+        elsewhere = replace(PLACE, order="1002")
+        run = runs.begin(replace(new(OTHER), place=elsewhere), NOW)
+        epoch = runs.claim(OTHER, "w", NOW, 10)
+        assert epoch is not None
+        runs.record(run.steps[0], epoch, StepState.REVIEW)
+        assert runs.open_places() == {PLACE: False, elsewhere: True}
+        runs.close(OTHER, epoch, {"state": "failed"}, None, NOW)
+        assert runs.open_places() == {PLACE: False}
 
     def test_a_form_judged_before_another_run_ended_is_refused(self, runs: SqlRuns) -> None:
         runs.begin(new(), NOW)
@@ -303,21 +316,6 @@ class TestOrders:
         assert row is not None
         assert (row.header, row.updated_at) == (newer, "2026-11-02T08:00:00Z")
 
-    def test_of_two_first_tellings_at_once_the_newer_one_stays(self, engine: Engine) -> None:
-        newer = {**HEADER, "updatedAt": "2026-11-02T10:00:00Z"}
-
-        class Slow(SqlOrders):
-            """Another process writes the order just after this one looked for it."""
-
-            def order(self, place: Place) -> OrderRow | None:
-                found = super().order(place)
-                SqlOrders(engine, KEYS).put_header(place, "a@example.com", HEADER, webhook=None)
-                return found
-
-        assert Slow(engine, KEYS).put_header(PLACE, "a@example.com", newer, webhook=None)
-        row = SqlOrders(engine, KEYS).order(PLACE)
-        assert row is not None and row.header == newer
-
     def test_a_customer_is_found_by_e_mail_case_folded_and_never_stored_in_clear(
         self, orders: SqlOrders, engine: Engine
     ) -> None:
@@ -384,6 +382,12 @@ class TestOrders:
         assert row == replace(row, snapshot={"note": "very private"}, snapshot_at=NOW)  # type: ignore[type-var]
         assert "very private" not in stored(engine)
 
+    def test_a_customers_orders_come_with_their_snapshots_only_when_asked(self, orders: SqlOrders) -> None:
+        orders.put_header(PLACE, "a@example.com", HEADER, webhook=None)
+        orders.put_snapshot(PLACE, {"v": 1}, NOW)
+        assert [row.snapshot for row in orders.orders_of(buyer("a@example.com"))] == [None]
+        assert orders.orders_of(buyer("a@example.com"), whole=True) == [orders.order(PLACE)]
+
     def test_a_delivery_is_new_until_it_is_marked(self, orders: SqlOrders) -> None:
         assert not orders.webhook_seen("s", "w1", "orders/updated")
         orders.mark_webhook("s", "w1", "orders/updated", NOW)
@@ -429,6 +433,36 @@ def test_what_is_committed_is_on_the_disk_whatever_the_database_was_told(databas
         told = [tx.exec_driver_sql(one).scalar() for one in asked[engine.dialect.name]]
     engine.dispose()
     assert told == {"sqlite": ["wal", 2], "postgresql": ["on"]}[engine.dialect.name]
+
+
+def cut_off(url: str) -> Engine:
+    """An engine whose only connection died with its server's process."""
+    engine, other = connect(url), connect(url)
+    with engine.connect() as tx:
+        pid = tx.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+    with other.connect() as tx:
+        tx.exec_driver_sql(f"SELECT pg_terminate_backend({pid}, 10000)")
+    other.dispose()
+    return engine
+
+
+def test_a_connection_that_died_while_it_rested_is_made_anew(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = cut_off(postgres.empty())
+    monkeypatch.setattr("plugin.stores.database.RESTED", 0.0)
+    with engine.connect() as tx:
+        assert tx.exec_driver_sql("SELECT 1").scalar() == 1
+    engine.dispose()
+
+
+def test_a_connection_that_died_a_moment_ago_fails_one_sentence_and_no_second(postgres: Postgres) -> None:
+    engine = cut_off(postgres.empty())
+    with pytest.raises(OperationalError), engine.connect() as tx:
+        tx.exec_driver_sql("SELECT 1")
+    with engine.connect() as tx:
+        assert tx.exec_driver_sql("SELECT 1").scalar() == 1
+    engine.dispose()
 
 
 def test_a_missing_driver_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

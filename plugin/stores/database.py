@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-from sqlalchemy.exc import ArgumentError, DatabaseError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import ArgumentError, DatabaseError, InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from plugin.errors import FixTheSetup
 from plugin.stores.backup import at_home
@@ -16,7 +16,9 @@ from plugin.stores.rules import hash_of
 
 # An installation may trade durability for speed; a promise to have written down a refund may not be traded.
 _DURABLE = "SET synchronous_commit = on"
+RESTED = 1.0  # seconds
 LOCK_TRIES = 200  # ten seconds, like busy_timeout
+POOL = 15  # connections of a process; all are kept, as opening one takes long
 _PRAGMAS = ("busy_timeout=10000", "synchronous=FULL", "foreign_keys=ON")
 
 
@@ -47,14 +49,16 @@ def connect(url: str) -> Engine:
         raise FixTheSetup("ORDER_ACTIONS_DATABASE is not a database URL.") from error
     kind = wanted.get_backend_name()
     if kind == "sqlite":
-        return _sqlite(create_engine(wanted, hide_parameters=True))
+        return _sqlite(create_engine(wanted, hide_parameters=True, pool_size=POOL))
     if kind not in ("postgresql", "postgres"):
         raise FixTheSetup(f"ORDER_ACTIONS_DATABASE may be sqlite or postgresql, not {kind}.")
     try:
-        engine = create_engine(wanted.set(drivername="postgresql+psycopg"), pool_pre_ping=True, hide_parameters=True)
+        driver = wanted.set(drivername="postgresql+psycopg")
+        engine = create_engine(driver, hide_parameters=True, pool_size=POOL, max_overflow=0)
     except ImportError as error:
         raise FixTheSetup("PostgreSQL needs its driver: pip install 'shopify-order-actions[postgres]'.") from error
     event.listen(engine, "connect", _durable)
+    _ask_after_a_rest(engine)
     return engine
 
 
@@ -98,6 +102,13 @@ def reads(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
+def glance(engine: Engine) -> Engine:
+    """The same database for a single sentence, which sees one moment by itself: no transaction around it."""
+    if engine.dialect.name == "sqlite":
+        return reads(engine)
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
 def aware(moment: datetime) -> datetime:
     """SQLite gives times without their zone, PostgreSQL in the zone of its session; all ours are UTC."""
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -108,6 +119,25 @@ def _durable(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     cursor.execute(_DURABLE)
     cursor.close()
     connection.commit()
+
+
+def _ask_after_a_rest(engine: Engine) -> None:
+    """A connection that rested may have died with its server: it is asked before it is used, and if so all are made
+    anew. One used a moment ago is not asked; should it be dead, its first sentence fails, and nothing was done."""
+
+    def left(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        record.info["left"] = time.monotonic()
+
+    def taken(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+        if time.monotonic() - record.info.get("left", 0.0) < RESTED:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError() from error
+
+    event.listen(engine, "checkin", left)
+    event.listen(engine, "checkout", taken)
 
 
 def _sqlite(engine: Engine) -> Engine:

@@ -6,15 +6,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Row, and_, delete, func, insert, null, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from plugin.phones import e164
 from plugin.points import Point, reached
 from plugin.secrets import Keys
 from plugin.shapes import Backfill, Customer, OrderRow, Place
-from plugin.stores.database import aware, reads
+from plugin.stores.database import aware, glance
 from plugin.stores.tables import backfills, customers_seen, orders, webhooks_seen
+
+# The same words in both, but each engine has a class of its own.
+_UPSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class SqlOrders:
@@ -22,21 +26,23 @@ class SqlOrders:
 
     def __init__(self, engine: Engine, keys: Keys) -> None:
         self._engine = engine
-        self._reads = reads(engine)
+        self._glance = glance(engine)
+        self._upsert = _UPSERTS[engine.dialect.name]
         self._keys = keys
         self._box = keys.box()
 
     def order(self, place: Place) -> OrderRow | None:
-        with self._reads.connect() as tx:
+        with self._glance.connect() as tx:
             row = tx.execute(select(orders).where(_at(place))).first()
         return self._row(row) if row else None
 
-    def orders_of(self, customer: Customer) -> Sequence[OrderRow]:
+    def orders_of(self, customer: Customer, *, whole: bool = False) -> Sequence[OrderRow]:
         ways = self._ways(customer)
         if not ways:
             return []
-        query = select(orders).where(or_(*ways))
-        with self._reads.connect() as tx:
+        columns = [one if whole or one is not orders.c.snapshot else null().label(one.name) for one in orders.c]
+        query = select(*columns).where(or_(*ways))
+        with self._glance.connect() as tx:
             rows = tx.execute(query.order_by(orders.c.created_at.desc(), orders.c.order_id.desc())).all()
         return [self._row(row) for row in rows]
 
@@ -75,7 +81,7 @@ class SqlOrders:
         query = select(customers_seen.c.listed_at).where(
             customers_seen.c.store == store, customers_seen.c.email_hash == key
         )
-        with self._reads.connect() as tx:
+        with self._glance.connect() as tx:
             found = tx.execute(query).scalar()
         return found and aware(found)
 
@@ -94,22 +100,22 @@ class SqlOrders:
     def put_header(
         self, place: Place, email: str, header: Mapping[str, Any], *, webhook: datetime | None, phone: str = ""
     ) -> bool:  # fmt: skip
-        known = self.order(place)
-        values: dict[str, Any] = {**self._known_by(email, phone, header), "header": json.dumps(header)}
-        if known is None and self._insert(place, {**values, "legacy": False, "webhook_at": webhook}):
-            return True
-        known = known or self.order(place)  # somebody else wrote it at the same moment
-        if known is None or values["updated_at"] < known.updated_at:
-            return False
-        if values["updated_at"] > known.updated_at:
-            values["legacy"] = False
-        if webhook is not None:
-            values["webhook_at"] = webhook
+        values = {**self._known_by(email, phone, header), "header": json.dumps(header)}
+        new = self._upsert(orders).values(
+            store=place.store, order_id=place.order, legacy=False, webhook_at=webhook, **values
+        )
+        given = new.excluded
+        change = {name: given[name] for name in values} | {
+            "legacy": and_(orders.c.legacy, given.updated_at == orders.c.updated_at),
+            "webhook_at": func.coalesce(given.webhook_at, orders.c.webhook_at),
+        }
+        newer = orders.c.updated_at <= given.updated_at
+        put = new.on_conflict_do_update(index_elements=[orders.c.store, orders.c.order_id], set_=change, where=newer)
         with self._engine.begin() as tx:
-            tx.execute(update(orders).where(_at(place), orders.c.updated_at <= values["updated_at"]).values(**values))
+            taken = tx.execute(put.returning(orders.c.store)).first() is not None
             reached(Point.HEADER_WRITTEN)
         reached(Point.HEADER_COMMITTED)
-        return True
+        return taken
 
     def put_snapshot(self, place: Place, snapshot: Mapping[str, Any], now: datetime) -> None:
         sealed = self._box.encrypt(json.dumps(snapshot).encode())
@@ -148,7 +154,7 @@ class SqlOrders:
         return True
 
     def backfill(self, store: str) -> Backfill | None:
-        with self._reads.connect() as tx:
+        with self._glance.connect() as tx:
             row = tx.execute(select(backfills).where(backfills.c.store == store)).first()
         return Backfill(row.since, row.operation, row.lines) if row else None
 
@@ -163,7 +169,7 @@ class SqlOrders:
     def webhook_seen(self, store: str, webhook_id: str, topic: str) -> bool:
         seen = webhooks_seen.c
         same = and_(seen.store == store, seen.topic == topic, seen.webhook_id == webhook_id)
-        with self._reads.connect() as tx:
+        with self._glance.connect() as tx:
             return tx.execute(select(seen.store).where(same)).first() is not None
 
     def mark_webhook(self, store: str, webhook_id: str, topic: str, now: datetime) -> None:

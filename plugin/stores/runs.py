@@ -16,7 +16,7 @@ from plugin.money import Money
 from plugin.points import Point, reached
 from plugin.ports import LostLease, NewRun
 from plugin.shapes import Note, Place, PlannedStep, Resolution, Run, Step, StepState
-from plugin.stores.database import aware, reads
+from plugin.stores.database import aware, glance, reads
 from plugin.stores.pace import stopped
 from plugin.stores.rules import HASHED, hash_of
 from plugin.stores.tables import outbox, resolutions, runs, steps
@@ -33,6 +33,7 @@ class SqlRuns:
     def __init__(self, engine: Engine, box: MultiFernet) -> None:
         self._engine = engine
         self._reads = reads(engine)
+        self._glance = glance(engine)
         self._box = box
 
     def begin(self, new: NewRun, now: datetime) -> Run:
@@ -104,17 +105,26 @@ class SqlRuns:
     def open_runs(self) -> Sequence[Run]:
         return self._read(runs.c.is_open)
 
+    def open_places(self) -> Mapping[Place, bool]:
+        waits = exists().where(steps.c.run_id == runs.c.id, steps.c.state == StepState.REVIEW)
+        query = select(runs.c.store, runs.c.order_id, waits.label("waits")).where(runs.c.is_open)
+        with self._glance.connect() as tx:
+            rows = tx.execute(query).all()
+        return {Place(row.store, row.order_id): bool(row.waits) for row in rows}
+
     def newest(self, count: int) -> Sequence[Run]:
         return self._read(limit=count)
 
     def _read(self, *conditions: Any, order: Any = NEWEST, limit: int | None = None) -> list[Run]:
         query = select(runs).where(and_(true(), *conditions)).order_by(order).limit(limit)
         with self._reads.connect() as tx:
-            return [self._run(tx, row) for row in tx.execute(query).all()]
+            rows = tx.execute(query).all()
+            ids = [row.id for row in rows]
+            own = _of_runs(tx, steps, ids, steps.c.position)
+            decided = _of_runs(tx, resolutions, ids, resolutions.c.at)
+        return [self._run(row, own.get(row.id, ()), decided.get(row.id, ())) for row in rows]
 
-    def _run(self, tx: Connection, row: Row[Any]) -> Run:
-        own = tx.execute(select(steps).where(steps.c.run_id == row.id).order_by(steps.c.position)).all()
-        decided = tx.execute(select(resolutions).where(resolutions.c.run_id == row.id).order_by(resolutions.c.at)).all()
+    def _run(self, row: Row[Any], own: Sequence[Row[Any]], decided: Sequence[Row[Any]]) -> Run:
         texts = json.loads(self._box.decrypt(row.texts))
         return run_of(row, texts, own, tuple(self._resolution(one) for one in decided))
 
@@ -128,7 +138,7 @@ class SqlRuns:
             .join(runs, runs.c.id == steps.c.run_id)
             .where(_of(place), runs.c.agent_id == agent_id, steps.c.state != StepState.FAILED)
         )
-        with self._reads.connect() as tx:
+        with self._glance.connect() as tx:
             rows = tx.execute(query).all()
         here = tuple(Money(row.currency, Decimal(row.amount)) for row in rows)
         shop = tuple(Money(row.shop_currency, Decimal(row.shop_amount)) for row in rows)
@@ -156,11 +166,8 @@ class SqlRuns:
 
     def release(self, run_id: str, epoch: int) -> None:
         with self._engine.begin() as tx:
-            tx.execute(
-                update(runs)
-                .where(runs.c.id == run_id, runs.c.lease_epoch == epoch)
-                .values(lease_owner=None, lease_until=None)
-            )
+            held = and_(runs.c.id == run_id, runs.c.lease_epoch == epoch, runs.c.lease_owner.is_not(None))
+            tx.execute(update(runs).where(held).values(lease_owner=None, lease_until=None))
             reached(Point.RELEASE_WRITTEN)
         reached(Point.RELEASED)
 
@@ -251,9 +258,9 @@ class SqlRuns:
 
     def wake(self, place: Place, now: datetime) -> None:
         later = and_(_of(place), runs.c.is_open, runs.c.look_at > now)
-        with self._reads.connect() as tx:
+        with self._glance.connect() as tx:
             if tx.execute(select(runs.c.id).where(later)).first() is None:
-                return  # as with almost every webhook: nothing to write, and no turn to wait for
+                return  # as nearly always: no writer is kept waiting
         with self._engine.begin() as tx:
             tx.execute(update(runs).where(later).values(look_at=now))
             reached(Point.SCHEDULE_WRITTEN)
@@ -331,6 +338,14 @@ def run_of(
         steps=tuple(_step(one) for one in own),
         resolutions=decided,
     )
+
+
+def _of_runs(tx: Connection, table: Any, ids: Sequence[str], order: Any) -> dict[str, list[Row[Any]]]:
+    """Rows that belong to runs, by run: one query, however many runs."""
+    found: dict[str, list[Row[Any]]] = {}
+    for row in tx.execute(select(table).where(table.c.run_id.in_(ids)).order_by(order)):
+        found.setdefault(row.run_id, []).append(row)
+    return found
 
 
 def _of(place: Place) -> Any:

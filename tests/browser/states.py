@@ -46,6 +46,7 @@ WORKING = {
     "since": AT,
     "agent": "Sam Okafor",
     "follow_url": "/stores/sandbox/orders/1027/runs/1",
+    "order_url": "/stores/sandbox/orders/1027",
     "decide_url": None,
 }
 
@@ -416,7 +417,6 @@ def _found() -> dict[str, State]:
     return {
         "found": ("found.html", {**shared, "number": "1027", "rows": rows}),
         "found_hostile": ("found.html", {**shared, "number": EVIL, "rows": hostile, "problems": [EVIL]}),
-        "found_nothing": ("found.html", {**shared, "number": "1", "rows": [], "limited": LONG}),
     }
 
 

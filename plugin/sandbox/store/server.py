@@ -18,6 +18,7 @@ from plugin.cost import Price
 from . import cancels, control, oauth, schema, wire
 from .bucket import MAXIMUM, Bucket, throttled, too_dear
 from .faults import Fault, Faults
+from .keeping import Kept
 from .refunds import PREVIOUS_FAILED
 from .seeds import seed
 from .state import Settings, Shop, Store
@@ -41,6 +42,7 @@ class World:
     log: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT))
     webhooks: Webhooks | None = None
     app: oauth.App | None = None
+    kept: Kept | None = None
     closing: threading.Event = field(default_factory=threading.Event)
 
     def reset(self) -> None:
@@ -91,13 +93,15 @@ def serve(
     cancel_delay: float = 1.0,
     shop: Shop | None = None,
     app: oauth.App | None = None,
+    keep: Path | None = None,
 ) -> Running:
-    """Start a seeded store on the loopback; port 0 takes a free one."""
+    """Start a seeded store on the loopback; port 0 takes a free one. What `keep` holds is taken up again."""
     settings = Settings(settle_delay=settle_delay, cancel_delay=cancel_delay)
     store = Store(shop=shop or Shop(), settings=settings)
     seed(store)
+    kept = None if keep is None else Kept(keep, store)
     bucket = Bucket(settings, store.clock(), settings.bucket)
-    world = World(store, schema.load(schema_path.read_text(encoding="utf-8")), token, bucket, app=app)
+    world = World(store, schema.load(schema_path.read_text(encoding="utf-8")), token, bucket, app=app, kept=kept)
     if webhook_url is not None or webhook_secret:
         world.webhooks = Webhooks(webhook_url, webhook_secret, store)
         store.emit = world.webhooks.emit
@@ -131,6 +135,8 @@ def _ticking(world: World) -> None:
     while not world.closing.wait(TICK):
         with world.store.lock:
             cancels.tick(world.store)
+        if world.kept is not None:
+            world.kept.write()
 
 
 def _answer(world: World, environ: dict[str, Any], start: Callable[..., Any]) -> Any:
@@ -141,6 +147,8 @@ def _answer(world: World, environ: dict[str, Any], start: Callable[..., Any]) ->
         response = _graphql(world, request)
     else:
         response = oauth.answer(world, request) or control.answer(world, request)
+    if world.kept is not None:
+        world.kept.write()
     return response(environ, start)
 
 

@@ -86,6 +86,9 @@ class MemoryRuns:
     def open_runs(self) -> Sequence[Run]:
         return [row.shown() for row in self._newest() if row.run.open]
 
+    def open_places(self) -> Mapping[Place, bool]:
+        return {one.place: any(step.state is StepState.REVIEW for step in one.steps) for one in self.open_runs()}
+
     def newest(self, count: int) -> Sequence[Run]:
         return [row.shown() for row in self._newest()][:count]
 

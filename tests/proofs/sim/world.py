@@ -167,8 +167,6 @@ def quick() -> Iterator[None]:
             form.texts for form in scene().forms.values() if form.draft.scope.given().get("form") is value.get("form")
         ),
         (reading, "facts"): known,
-        (reading, "selection"): lru_cache(reading.selection),
-        (documents, "payload_selection"): lru_cache(documents.payload_selection),
         **{(module, "fingerprint"): _fingerprint for module in (flow, reconcile, settling)},
         **{(module, "tell"): lambda *event, **known: None for module in (flow, review, runtime, settling, sync)},
     }  # fmt: skip
