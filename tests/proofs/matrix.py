@@ -207,7 +207,7 @@ class Play:
             self.person_refunds()
         order = self.lab.shop.order(self.story.number)
         body = json.dumps(payloads.order(order, None)).encode()
-        names = {"Shop-Domain": DOMAIN, "Topic": "orders/updated", "Webhook-Id": "w1"}
+        names = {"Shop-Domain": DOMAIN, "Topic": "orders/updated", "Webhook-Id": "w1", "Hmac-Sha256": "of the door"}
         headers = {f"X-Shopify-{name}": value for name, value in names.items()}
         for _ in range(5):
             try:
