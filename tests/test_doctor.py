@@ -133,32 +133,31 @@ def test_a_database_that_may_forget_is_told(shop: World, tmp_path: Path) -> None
 # ---------------------------------------------------------------- Shopify and the CRM
 
 
-def answered(reply: Reply, shop: World) -> tuple[str, str]:
+ANSWERS = [
+    (Reply(401, b"", None, ""), "Shopify refuses it (HTTP 401)", "Connect it again"),
+    (Reply(402, b"", None, ""), "Shopify answers HTTP 402", "frozen or closed"),
+    (Reply(None, b"", "not_sent", "ConnectionError"), "ConnectionError", "network"),
+    (Reply(None, b"{}", "cut", "Shopify served version 1"), "Shopify served version 1", "newer program"),
+    (Reply(200, b"<html>", None, ""), "it opens nothing", "another store's token"),
+    (Reply(200, b'{"data":{"shop":{"myshopifyDomain":"else.myshopify.com"}}}', None, ""),
+     "it opens {'myshopifyDomain': 'else.myshopify.com'}", "another store's token"),
+    (Reply(200, b'{"errors":[{"message":"Access denied"}]}', None, ""), "Access denied", "another store's token"),
+]  # fmt: skip
+
+
+def test_what_shopify_answers_has_its_cure(shop: World) -> None:
     class Answers:
+        def __init__(self, reply: Reply) -> None:
+            self.reply = reply
+
         def ask(self, store: str, document: str) -> Reply:
-            return reply
+            return self.reply
 
-    app = replace(shop.app, tools=replace(shop.tools, commerce=Answers()))  # type: ignore[arg-type]
-    first = next(doctor.of_store(app, shop.app.connections.all()[0]))
-    return first.found, first.cure
-
-
-@pytest.mark.parametrize(
-    ("reply", "found", "cure"),
-    [
-        (Reply(401, b"", None, ""), "Shopify refuses it (HTTP 401)", "Connect it again"),
-        (Reply(402, b"", None, ""), "Shopify answers HTTP 402", "frozen or closed"),
-        (Reply(None, b"", "not_sent", "ConnectionError"), "ConnectionError", "network"),
-        (Reply(None, b"{}", "cut", "Shopify served version 1"), "Shopify served version 1", "newer program"),
-        (Reply(200, b"<html>", None, ""), "it opens nothing", "another store's token"),
-        (Reply(200, b'{"data":{"shop":{"myshopifyDomain":"else.myshopify.com"}}}', None, ""),
-         "it opens {'myshopifyDomain': 'else.myshopify.com'}", "another store's token"),
-        (Reply(200, b'{"errors":[{"message":"Access denied"}]}', None, ""), "Access denied", "another store's token"),
-    ],
-)  # fmt: skip
-def test_what_shopify_answers_has_its_cure(shop: World, reply: Reply, found: str, cure: str) -> None:
-    told = answered(reply, shop)
-    assert (told[0], cure in told[1]) == (found, True)
+    row = shop.app.connections.all()[0]
+    for reply, found, cure in ANSWERS:
+        app = replace(shop.app, tools=replace(shop.tools, commerce=Answers(reply)))  # type: ignore[arg-type]
+        told = [(one.found, cure in one.cure) for one in doctor.of_store(app, row)]
+        assert told == [(found, True)]
 
 
 @pytest.mark.parametrize(
@@ -182,14 +181,15 @@ def test_a_version_is_told_two_months_before_shopify_may_drop_it() -> None:
 
 
 @responses.activate
-@pytest.mark.parametrize(("status", "problem"), [(405, None), (503, "The CRM does not take notes: HTTP 503.")])
-def test_where_notes_go_is_asked_without_posting_one(shop: World, status: int, problem: str | None) -> None:
-    responses.get("https://crm.example/notes", status=status, headers={"Date": "Mon, 23 Nov 2026 12:00:00 GMT"})
+def test_where_notes_go_is_asked_without_posting_one(shop: World) -> None:
+    date = {"Date": "Mon, 23 Nov 2026 12:00:00 GMT"}
     host = replace(shop.tools.host, notes_url="https://crm.example/notes")  # type: ignore[type-var]
-    checks = list(doctor.of_crm(replace(shop.tools, host=host)))  # type: ignore[arg-type]
-    assert [(one.name, one.ok) for one in checks] == [("crm", problem is None), ("crm clock", False)]
-    assert checks[0].found == (problem or "it answers")
-    assert [call.request.method for call in responses.calls] == ["GET"]
+    for status, problem in ((405, "it answers"), (503, "The CRM does not take notes: HTTP 503.")):
+        responses.get("https://crm.example/notes", status=status, headers=date)
+        checks = list(doctor.of_crm(replace(shop.tools, host=host)))  # type: ignore[arg-type]
+        assert [(one.name, one.ok) for one in checks] == [("crm", status == 405), ("crm clock", False)]
+        assert checks[0].found == problem
+    assert {call.request.method for call in responses.calls} == {"GET"}
 
 
 def test_kustomer_is_asked_with_our_key_and_its_role_groups_are_compared(shop: World) -> None:
@@ -206,17 +206,14 @@ def test_kustomer_is_asked_with_our_key_and_its_role_groups_are_compared(shop: W
     assert (refused.ok, refused.found.startswith("Kustomer refused the API key")) == (False, True)
 
 
-@pytest.mark.parametrize(
-    ("state", "problem", "ok"),
-    [("refused", "Shopify took it away.", False), ("gone", "The app was uninstalled.", False), ("gone", REMOVED, True)],
-)
-def test_a_store_that_is_not_connected_any_more_is_told_unless_an_admin_removed_it(
-    shop: World, state: str, problem: str, ok: bool
-) -> None:
-    shop.app.connections.end(DOMAIN, state, problem, datetime.now(UTC))
+def test_a_store_that_is_not_connected_any_more_is_told_unless_an_admin_removed_it(shop: World) -> None:
     shop.forget_calls()
-    found = list(doctor.of_store(shop.app, shop.app.connections.all()[0]))
-    assert [(one.name, one.found, one.ok) for one in found] == [(f"{DOMAIN} connection", problem, ok)]
+    for state, problem, ok in (
+        ("refused", "Shopify took it away.", False), ("gone", "It was uninstalled.", False), ("gone", REMOVED, True),
+    ):  # fmt: skip
+        shop.app.connections.end(DOMAIN, state, problem, datetime.now(UTC))
+        found = list(doctor.of_store(shop.app, shop.app.connections.all()[0]))
+        assert [(one.name, one.found, one.ok) for one in found] == [(f"{DOMAIN} connection", problem, ok)]
     assert shop.calls() == 0
 
 
