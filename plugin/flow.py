@@ -8,7 +8,7 @@ set, the fresh order and the limit do not allow (`submit`).
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,23 +21,21 @@ from plugin.errors import (
     AskAnAdmin,
     FixTheForm,
     LookAgain,
-    NotAllowed,
     NothingHere,
     OrderActionsError,
-    SignInAgain,
     WaitForRun,
 )
 from plugin.logs import tell
 from plugin.pace import pace
-from plugin.permissions import ADMIN, READ, SEARCH, check_limit, permission_set, require
+from plugin.permissions import ADMIN, READ, SEARCH, check_limit, require
 from plugin.points import Point, reached
 from plugin.ports import AlarmKind, NewRun, Tools
 from plugin.reading import Seen, kept, known, list_orders, look
 from plugin.review import REVIEW
 from plugin.runtime import carry_out
-from plugin.shapes import FormState, Identity, Place, Plan, Run, Session, StoreInfo
+from plugin.shapes import FormState, Place, Plan, Run, Session, StoreInfo
 from plugin.standing import may_follow, open_run, outcome, past, refunds
-from plugin.tokens import FormClaims, FoundClaims, SessionClaims, Tokens, new_run_id
+from plugin.tokens import FormClaims, Tokens, new_run_id
 
 OTHER_AMOUNT = "The amount is not the one you were shown. Nothing was done; look at it and press again."
 NOT_SENT = (
@@ -54,45 +52,6 @@ class View:
     card: str
     context: Mapping[str, Any]
     status: int = 200
-
-
-# ---------------------------------------------------------------- who
-
-
-def sign_in(tools: Tools, tokens: Tokens, identity: Identity) -> tuple[str, str]:
-    """A session token for this agent and customer, and where the card starts. Raises NotAllowed."""
-    chosen = permission_set(tools.bundle, identity.role_groups)
-    place = None
-    if identity.store is not None and identity.order is not None:
-        place = Place(identity.store, identity.order)
-    claims = SessionClaims(
-        identity.agent_id, identity.agent_name, chosen.name, permissions.fingerprint(chosen), identity.customer,
-        identity.conversation, place, identity.read_only,
-    )  # fmt: skip
-    start = views.order_url(place) if place else "/orders"
-    return tokens.seal_session(claims, tools.clock.now()), start
-
-
-def session_of(
-    tools: Tools, claims: SessionClaims, door: str = "card", proof: FoundClaims | None = None
-) -> Session:  # fmt: skip
-    """The permission set is looked up at every request, so that a changed bundle holds at once.
-
-    `proof` of an order found by its number counts for the agent who found it, beside the same customer.
-    """
-    reached(Point.SESSION_OPEN)
-    found = tools.bundle.permission_sets.get(claims.permission_set)
-    if found is None:
-        raise NotAllowed("Your permission set no longer exists. Ask an administrator.")
-    if permissions.fingerprint(found) != claims.permission_hash:
-        raise SignInAgain("What you may do has changed. Open the card again.")
-    chosen = replace(found, grants=found.grants & {READ}) if claims.read_only else found
-    agent = permissions.acting(chosen, claims.agent_id, claims.agent_name)
-    lent = None
-    if proof and (proof.agent_id, proof.customer_id) == (agent.id, claims.customer.id) and SEARCH in chosen.grants:
-        lent = proof.place
-        tell("order.lent", agent=agent.id, store=lent.store, order=lent.order)
-    return Session(agent, claims.customer, claims.conversation, claims.place, door, lent)
 
 
 # ---------------------------------------------------------------- the card

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from plugin import deciding, flow, searching, views, webhooks
+from plugin import deciding, flow, searching, sessions, views, webhooks
 from plugin.admin_door import routes as admin_routes
 from plugin.app import App
 from plugin.connecting import routes as connecting_routes
@@ -150,7 +150,7 @@ class _Door:
     def session(self) -> Response:
         identity = self._tools.host.identify(_bearer())
         self._guard.count(identity.agent_id)
-        token, start = flow.sign_in(self._tools, self._app.tokens, identity)
+        token, start = sessions.sign_in(self._tools, self._app.tokens, identity)
         return _json({"session": token, "expires_in": SESSION_SECONDS, "start_url": start})
 
     # ------------------------------------------------------------ fragments
@@ -216,7 +216,7 @@ class _Door:
         claims = self._app.tokens.open_session(_bearer())
         self._guard.count(claims.agent_id)
         proof = self._app.tokens.open_found(request.headers.get("X-Order-Found", ""))
-        return flow.session_of(self._tools, claims, proof=proof)
+        return sessions.session_of(self._tools, claims, proof=proof)
 
     def _show(self, view: View) -> Response:
         return Response(self._app.cards.render(view.card, view.context), view.status, mimetype="text/html")

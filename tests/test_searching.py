@@ -11,7 +11,7 @@ import structlog
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from plugin import flow
+from plugin import flow, sessions
 from plugin.errors import NotAllowed, NothingHere
 from plugin.legacy import import_legacy
 from plugin.permissions import fingerprint
@@ -62,7 +62,7 @@ def lent(shop: World, **changes: Any) -> Session:
     claims = SessionClaims("ana", "Ana", "supervisor", seal(shop, "supervisor"), shop.customer(ADA), None, None)
     found = shop.app.tokens.open_found(proof(shop))
     assert found is not None
-    return flow.session_of(shop.tools, replace(claims, **changes), proof=found)
+    return sessions.session_of(shop.tools, replace(claims, **changes), proof=found)
 
 
 def seal(shop: World, name: str) -> str:

@@ -18,7 +18,8 @@ from plugin.errors import FixTheSetup, LookAgain, WaitForRun
 from plugin.money import Money
 from plugin.phones import e164
 from plugin.points import Point
-from plugin.ports import Alarm, AlarmKind, CrmGrant, Doubt, LostLease, NewRun
+from plugin.ports import Alarm, AlarmKind, Doubt, LostLease, NewRun
+from plugin.ports_crm import CrmGrant
 from plugin.secrets import Keys
 from plugin.shapes import Backfill, Customer, Note, Place, Plan, PlannedStep, StepState
 from plugin.stores.crm import SqlCrm

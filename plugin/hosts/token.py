@@ -11,7 +11,8 @@ import jwt
 from plugin.errors import FixTheSetup, SignInAgain, TryLater
 from plugin.oversight import Health
 from plugin.phones import e164
-from plugin.ports import Clock, Crm
+from plugin.ports import Clock
+from plugin.ports_crm import Crm
 from plugin.shapes import Customer, Identity, Note, OrderRow
 from plugin.wire import FAULTS, ask, is_safe_address, parsed
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, and_, delete, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from plugin.ports import CrmGrant, Owed
+from plugin.ports_crm import CrmGrant, Owed
 from plugin.secrets import Keys
 from plugin.shapes import OrderRow, Place
 from plugin.stores.database import aware, reads

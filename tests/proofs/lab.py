@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event, text
 
-from plugin import flow, permissions, points
+from plugin import flow, permissions, points, sessions
 from plugin.app import Config, plug
 from plugin.permissions import permission_set
 from plugin.ports import Tools
@@ -93,7 +93,7 @@ class Lab:
         chosen = permission_set(self.base.bundle, ["Support leads"])
         customer = Customer("c1", str(self.shop.order(number).email), "Customer")
         seal = permissions.fingerprint(chosen)
-        return flow.session_of(self.tools, SessionClaims(AGENT, "Ana", chosen.name, seal, customer, None, None))
+        return sessions.session_of(self.tools, SessionClaims(AGENT, "Ana", chosen.name, seal, customer, None, None))
 
     def form(self, story: Story) -> tuple[dict[str, Any], str]:
         """What the agent has on the screen: the same for every cell of a story."""

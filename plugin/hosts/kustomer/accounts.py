@@ -14,7 +14,8 @@ from cryptography.fernet import InvalidToken
 
 from plugin.errors import SignInAgain, TryLater
 from plugin.hosts.kustomer.client import ID, Client, Refused
-from plugin.ports import Clock, Crm
+from plugin.ports import Clock
+from plugin.ports_crm import Crm
 from plugin.secrets import Keys
 
 CONNECT = "Connect your Kustomer account to this card."

@@ -19,7 +19,8 @@ from plugin.hosts.kustomer.client import ID, Client, Refused
 from plugin.hosts.kustomer.people import UNKNOWN, People, checked
 from plugin.oversight import Health
 from plugin.phones import e164
-from plugin.ports import Clock, Crm
+from plugin.ports import Clock
+from plugin.ports_crm import Crm
 from plugin.secrets import Keys
 from plugin.shapes import Identity, Note, OrderRow
 
