@@ -106,6 +106,16 @@ def opened(browser: Browser, shop: World, order: int | None) -> Iterator[Card]:
             context.close()
 
 
+def test_a_page_that_is_not_the_crms_cannot_frame_the_card(shop: World, browser: Browser) -> None:
+    with serving(create_web(shop.app)) as card, served(lambda _: Response(page_of, content_type="text/html")) as host:
+        page_of = HOST_PAGE.replace("CARD", card)
+        page = browser.new_page()
+        with page.expect_console_message(lambda line: "frame-ancestors" in line.text):
+            page.goto(host)
+        assert page.frames[1].url.startswith("chrome-error:")
+        page.close()
+
+
 @pytest.fixture
 def hostile(shop: World) -> World:
     store = shop.served.world.store
