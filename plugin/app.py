@@ -186,7 +186,7 @@ def config_from(environ: Mapping[str, str]) -> Config:
     for name, (field, _) in VARIABLES.items():
         text = environ.get(name)
         if text:
-            values[field] = tuple(part.strip() for part in text.split(",")) if field in _LISTS else text
+            values[field] = tuple(filter(None, map(str.strip, text.split(",")))) if field in _LISTS else text
     return Config(**values)  # type: ignore[arg-type]
 
 

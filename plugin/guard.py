@@ -84,7 +84,7 @@ ROUTES: Mapping[str, Route] = {
     "GET /kustomer/connect": Route(Proof.STATE, Pages.OURS),
     "GET /kustomer/callback": Route(Proof.STATE, Pages.ANY),
     "POST /kustomer/commands/open": Route(Proof.SECRET, Pages.CRM),
-    "GET /shopify/install": _OPEN,
+    "GET /shopify/install": Route(Proof.STATE, Pages.ANY),
     "GET /shopify/callback": Route(Proof.STATE, Pages.ANY),
     "GET /healthz": _OPEN,
     "GET /readyz": _OPEN,
