@@ -24,6 +24,7 @@ from plugin.sandbox import kustomer
 from plugin.sandbox import store as sandbox
 from plugin.sandbox.store.orders import Address, Order
 from plugin.shapes import Identity, StepState
+from plugin.store_setup import connect_token
 from plugin.stores.database import open_database
 from plugin.stores.tables import crm_grants, used_once
 from plugin.sync import deliver_notes, deliver_orders
@@ -34,6 +35,7 @@ from tests.test_hosts import SECRET as COMMAND_SECRET
 from tests.test_hosts import shown
 from tests.test_kustomer import PUBLIC, in_kustomer
 from tests.test_logs import out  # noqa: F401 - a fixture
+from tests.test_store_setup import announced, installed
 from tests.test_web import ORDER
 from tests.test_web import token as crm_token
 from tests.world import BASE, CANCEL, DOMAIN, REFUND, World, _bundle, with_settings
@@ -41,7 +43,9 @@ from tests.world import BASE, CANCEL, DOMAIN, REFUND, World, _bundle, with_setti
 SECRETS = {
     "secret of the installation": "canary-installation-secret-0123456789abcdef",
     "store's access token": "shpat_canary0123456789abcdef0123456789",
-    "webhook secret": "canary-webhook-secret-new", "older webhook secret": "canary-webhook-secret-old",
+    "app secret": "canary-app-secret-new", "older app secret": "canary-app-secret-old",
+    "older secret of it": "canary-older-installation-secret-0123456789",
+    "access token of another store": "shpca_canary9876543210", "secret of its own app": "canary-own-app-secret",
     "secret of the CRM": "canary-crm-secret-0123456789abcdef0123456789", "metrics token": "canary-metrics-token-0123",
     "notes token": "canary-notes-token", "notes password": "canary-notes-password",
     "Kustomer's command secret": COMMAND_SECRET, "Kustomer's client secret": "client secret",
@@ -56,7 +60,8 @@ PERSONAL = {
     "order note": "canary: leave it with Mrs Nextdoor",
     "order attribute": "canary-attribute-key", "value of it": "canary-attribute-value",
     "engraving": "For my canary Tweety",
-    "tag": "canary-vip-tag", "card digits": "8391", "reason of a refund": "she moved to 9 Hidden Canary Close",
+    "tag": "canary-vip-tag", "card digits": "8391-canary-card",
+    "reason of a refund": "she moved to 9 Hidden Canary Close",
     "staff note of a cancel": "her mother called: 0161 555 canary",
     "reason of a decision": "spoke with Mr Canaryson on the phone",
     "note of a foreign refund": "paid Penelope C. by hand", "search words": "canary-search-words",
@@ -124,20 +129,25 @@ def _personal(order: Order) -> Order:
 @pytest.fixture
 def planted(database: str) -> Iterator[Planted]:
     token = SECRETS["store's access token"]
-    served = sandbox.serve(0, token=token, schema_path=ROOT / "schemas/shopify-2026-10.graphql", cancel_delay=0.2)
+    served = sandbox.serve(0, token=token, schema_path=ROOT / "schemas/shopify-2026-10.graphql", cancel_delay=0.2,
+                           app=sandbox.App("client", SECRETS["app secret"]))  # fmt: skip
     config = Config(
-        secret=SECRETS["secret of the installation"], database=database, store_domain=DOMAIN, store_name="Sandbox",
-        store_token=token, webhook_secrets=(SECRETS["webhook secret"], SECRETS["older webhook secret"]),
+        secrets=(SECRETS["secret of the installation"], SECRETS["older secret of it"]), database=database,
+        client_id="client", client_secrets=(SECRETS["app secret"], SECRETS["older app secret"]),
         host_secret=SECRETS["secret of the CRM"], host_issuer="desk", host_origins=("http://desk.test",),
         notes_url=f"http://user:{SECRETS['notes password']}@127.0.0.1:9/notes", notes_token=SECRETS["notes token"],
-        store_url=f"http://127.0.0.1:{served.server.server_port}", metrics_token=SECRETS["metrics token"],
+        public_url="http://127.0.0.1:9", sandbox_store=f"http://127.0.0.1:{served.server.server_port}",
+        metrics_token=SECRETS["metrics token"],
     )  # fmt: skip
     app = plug(config, ROOT, _bundle())
+    connect_token(app, DOMAIN, "Sandbox", token)
+    other = SECRETS["access token of another store"], [SECRETS["secret of its own app"]]
+    connect_token(app, "other.myshopify.com", "Other", *other)
     with served.world.store.lock:
         for number in (1001, 1002, 1003):
             orders = served.world.store.orders
             orders[BASE + number] = _personal(orders[BASE + number])
-    shop = World(app, str(config.store_url), served)
+    shop = World(app, str(config.sandbox_store), served)
     yield Planted(shop, create_web(app).test_client())
     served.close()
     app.close()
@@ -153,6 +163,16 @@ def _session(it: Planted) -> dict[str, str]:
     session = json.loads(it.ask("POST", "/session", headers={"Authorization": f"Bearer {signed}"}))["session"]
     it.values |= {"token of the CRM": signed, "session token": session}
     return {"Authorization": f"Bearer {session}"}
+
+
+def connect_the_store(it: Planted) -> None:
+    """By OAuth, in the browser of an admin."""
+    announced(it.shop)
+    assert "is connected" in installed(it.shop, it.client).text
+    it.ask("GET", f"/shopify/callback?shop={DOMAIN}&code={SECRETS['a code of a stranger']}&hmac=0&timestamp=1&state=x")
+    row = it.shop.app.connections.get(DOMAIN)
+    assert row is not None and row.grant is not None and row.grant.refresh_token is not None
+    it.values |= {"OAuth access token": row.grant.access_token, "OAuth refresh token": row.grant.refresh_token}
 
 
 def refund_cancel_and_decide(it: Planted) -> None:
@@ -192,7 +212,7 @@ def webhooks(it: Planted) -> None:
         "payment_details": {"credit_card_number": told["card number in a webhook"]},
     }  # fmt: skip
     for body in (json.dumps(payload).encode(), json.dumps([payload]).encode()):
-        for secret in (SECRETS["older webhook secret"], SECRETS["a token that is wrong"]):
+        for secret in (SECRETS["older app secret"], SECRETS["a token that is wrong"]):
             signature = base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
             it.values[f"signature {len(it.values)}"] = signature
             it.ask("POST", "/webhooks/shopify", data=body, headers={
@@ -269,7 +289,7 @@ def _plain(value: Any) -> str:
 def test_of_fifty_secrets_and_personal_values_none_stays_in_clear(
     planted: Planted, database: str, out: io.StringIO  # noqa: F811
 ) -> None:  # fmt: skip
-    for flow in (refund_cancel_and_decide, webhooks, connect_to_kustomer, fail_with_everything):
+    for flow in (connect_the_store, refund_cancel_and_decide, webhooks, connect_to_kustomer, fail_with_everything):
         flow(planted)
     assert len(planted.values) >= 50
     tools = planted.shop.tools

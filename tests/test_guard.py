@@ -70,10 +70,10 @@ def test_a_foreign_page_changes_nothing(client: FlaskClient) -> None:
 
 
 def test_every_route_that_changes_something_asks_where_it_comes_from() -> None:
-    """A browser that returns from the CRM comes from there; its state is what it must bring."""
+    """A browser that begins at Shopify, or returns from there or from the CRM, comes from elsewhere with its state."""
     free = {name for name, one in ROUTES.items() if one.pages is Pages.ANY and one.proof is not Proof.NOTHING}
     reads = {name for name in free if name.startswith("GET ") and ROUTES[name].proof in (Proof.SESSION, Proof.SECRET)}
-    assert free - reads == {"GET /kustomer/callback", "GET /shopify/callback"}
+    assert free - reads == {"GET /kustomer/callback", "GET /shopify/callback", "GET /shopify/install"}
 
 
 def test_behind_a_proxy_that_changes_the_host_the_public_address_counts(shop: World) -> None:
