@@ -297,7 +297,7 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
         host=HOSTS[bundle.host](config, bundle, crm, keys, clock),
         runs=SqlRuns(engine, keys.box()),
         orders=SqlOrders(engine, keys),
-        watch=SqlWatch(engine),
+        watch=SqlWatch(engine, keys.box()),
         crm=crm,
         clock=clock,
     )
