@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from plugin.around import origins_of, proxies_of
 from plugin.bundle import Bundle
 from plugin.cards import Cards
 from plugin.check import check_bundle
@@ -185,7 +186,7 @@ def config_from(environ: Mapping[str, str]) -> Config:
     for name, (field, _) in VARIABLES.items():
         text = environ.get(name)
         if text:
-            values[field] = tuple(part.strip() for part in text.split(",")) if field in _LISTS else text
+            values[field] = tuple(filter(None, map(str.strip, text.split(",")))) if field in _LISTS else text
     return Config(**values)  # type: ignore[arg-type]
 
 
@@ -270,6 +271,8 @@ def build(config: Config, root: Path) -> App:
 def plug(config: Config, root: Path, bundle: Bundle) -> App:
     """The program on a loaded bundle. Raises FixTheSetup."""
     _must_have(config, bundle.host)
+    proxies_of(config.proxies)
+    config = replace(config, host_origins=_origins(config))
     if config.metrics_token is not None and len(config.metrics_token) < 16:
         raise FixTheSetup("ORDER_ACTIONS_METRICS_TOKEN needs at least 16 characters.")
     most = rates_of(config.rates)
@@ -294,12 +297,11 @@ def plug(config: Config, root: Path, bundle: Bundle) -> App:
         host=HOSTS[bundle.host](config, bundle, crm, keys, clock),
         runs=SqlRuns(engine, keys.box()),
         orders=SqlOrders(engine, keys),
-        watch=SqlWatch(engine),
+        watch=SqlWatch(engine, keys.box()),
         crm=crm,
         clock=clock,
     )
     templates = {name: card.template for name, card in bundle.cards.items()}
-    config = replace(config, host_origins=_origins(config))
     rates = Rates(most, SqlCounts(engine, keys), clock)
     own = SqlPrivacy(engine, keys)
     return App(tools, Tokens(keys), Cards(root, templates), root, config, connections, own, engine, rates)
@@ -319,8 +321,8 @@ def _must_have(config: Config, host: str) -> None:
 
 
 def _origins(config: Config) -> tuple[str, ...]:
-    """Who may frame the card: what is configured, else the organisation in Kustomer."""
-    return config.host_origins or (config.kustomer.web,)
+    """Who may frame the card: what is configured, else the organisation in Kustomer. Raises FixTheSetup."""
+    return origins_of(config.host_origins) or (config.kustomer.web,)
 
 
 def _token_host(config: Config, _bundle: Bundle, crm: SqlCrm, _keys: Keys, clock: Clock) -> Host:

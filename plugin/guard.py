@@ -6,7 +6,6 @@ A route without a row in ROUTES does not start. `tests/access.py` says what each
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from flask import request
 from werkzeug.wrappers import Response
 
 from plugin.app import App
+from plugin.around import proxies_of, sender
 from plugin.errors import NotAllowed, SignInAgain
 
 View = Callable[..., Any]
@@ -84,7 +84,7 @@ ROUTES: Mapping[str, Route] = {
     "GET /kustomer/connect": Route(Proof.STATE, Pages.OURS),
     "GET /kustomer/callback": Route(Proof.STATE, Pages.ANY),
     "POST /kustomer/commands/open": Route(Proof.SECRET, Pages.CRM),
-    "GET /shopify/install": _OPEN,
+    "GET /shopify/install": Route(Proof.STATE, Pages.ANY),
     "GET /shopify/callback": Route(Proof.STATE, Pages.ANY),
     "GET /healthz": _OPEN,
     "GET /readyz": _OPEN,
@@ -97,7 +97,7 @@ class Guard:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._proxies = frozenset(app.config.proxies)
+        self._proxies = proxies_of(app.config.proxies)
 
     def before(self, name: str, view: View) -> View:
         """The view behind its row of ROUTES. Raises KeyError for a route without one."""
@@ -146,21 +146,3 @@ class Guard:
         if public.netloc:
             ours = {f"{public.scheme}://{public.netloc}"}
         return ours | set(self._app.config.host_origins) if pages is Pages.CRM else ours
-
-
-def sender(peer: str | None, forwarded: str, proxies: Iterable[str]) -> str:
-    """The address that asks: the last one that is no proxy of ours. A proxy on this machine is one.
-
-    Of an IPv6 address the network counts, as one customer of a provider has all of it.
-    """
-    chain = [one.strip() for one in forwarded.split(",") if one.strip()]
-    for one in [*reversed([*chain, peer or "127.0.0.1"])]:
-        try:
-            address = ip_address(one)
-        except ValueError:
-            return "unknown"
-        if not (address.is_loopback or str(address) in proxies):
-            break
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
-    return str(address)

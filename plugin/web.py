@@ -59,6 +59,7 @@ STATUS: Mapping[type[OrderActionsError], tuple[int, str]] = {
 def create_web(app: App) -> Flask:
     """The WSGI application."""
     web = Flask("order-actions", static_folder=None)
+    web.url_map.merge_slashes = False  # an address is ours or it is not; nothing is sent on to another
     web.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     web.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
     gates = {name: Gate(name) for name in MOST}

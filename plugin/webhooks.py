@@ -7,6 +7,7 @@ signed: the headers are hints, so every effect may come twice and is bound to id
 import hashlib
 import hmac
 import json
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from plugin.ports_stores import Connections, Privacy, Wish
 from plugin.shapes import Place
 
 UNINSTALLED = "The app was uninstalled in Shopify. Connect the store again: order-actions stores add {}"
+_AMOUNT = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,6})?")
 _FULFILLMENT = {
     None: "UNFULFILLED",
     "partial": "PARTIALLY_FULFILLED",
@@ -76,7 +78,7 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Iterable[str]) -> N
     Raises SignInAgain.
     """
     given = told(headers, "hmac-sha256").encode("utf-8", "replace")
-    good = [b64encode(hmac.new(one.encode(), body, hashlib.sha256).digest()) for one in secrets]
+    good = [b64encode(hmac.new(one.encode(), body, hashlib.sha256).digest()) for one in secrets if one]
     if not any(hmac.compare_digest(one, given) for one in good):
         raise SignInAgain("The webhook's signature is not Shopify's.")
 
@@ -121,9 +123,9 @@ def _moment(text: str) -> datetime | None:
 
 
 def _order(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
-    place = Place(delivery.store, str(int(payload["id"])))
-    email = payload.get("email") or ""
-    phone = e164(str(payload.get("phone") or ""))
+    place = Place(delivery.store, _number(payload["id"]))
+    email, phone = (_text("" if payload.get(name) is None else payload[name]) for name in ("email", "phone"))
+    phone = e164(phone)
     inbox.tools.orders.put_header(place, email, header(payload), webhook=now, phone=phone)
     if inbox.tools.host.keeps_orders and (email or phone):
         inbox.tools.crm.owe(place, email or phone, now)
@@ -132,7 +134,7 @@ def _order(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> Non
 
 def _of_order(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
     """A refund or a payment: what we keep of its order is old now."""
-    place = Place(delivery.store, str(int(payload["order_id"])))
+    place = Place(delivery.store, _number(payload["order_id"]))
     inbox.tools.orders.make_old(place, now)
     inbox.tools.runs.wake(place, now)
 
@@ -151,7 +153,29 @@ def _uninstalled(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) 
 
 
 def _scopes(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
-    inbox.connections.set_scopes(delivery.store, frozenset(str(one) for one in payload["current"]), now)
+    current = payload["current"]
+    if not isinstance(current, list):
+        raise ValueError("scopes are a list")
+    inbox.connections.set_scopes(delivery.store, frozenset(_text(one) for one in current), now)
+
+
+def _number(found: Any) -> str:
+    """Shopify's number of an order. Raises ValueError for anything else, `true` included."""
+    if type(found) is not int or not 0 < found < 10**20:
+        raise ValueError("an order has a number")
+    return str(found)
+
+
+def _text(found: Any) -> str:
+    if not isinstance(found, str):
+        raise ValueError("not a text")
+    return found
+
+
+def _amount(found: Any) -> str:
+    if not _AMOUNT.fullmatch(_text(found)):
+        raise ValueError("not an amount")
+    return str(found)
 
 
 def _privacy(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
@@ -162,26 +186,27 @@ def _privacy(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> N
     named = payload.get("orders_requested" if wish is Wish.SHOW else "orders_to_redact") or []
     if wish is not Wish.FORGET_STORE and not customer:
         raise ValueError("the body names no customer")
-    inbox.privacy.ask(wish, delivery.store, customer.get("email") or "", [str(int(one)) for one in named], now)
+    email = _text(customer.get("email") or "")
+    inbox.privacy.ask(wish, delivery.store, email, [_number(one) for one in named], now)
 
 
 def header(payload: Mapping[str, Any]) -> dict[str, Any]:
     """The header facts of a webhook's order (REST form), as the list shows them."""
     total = payload["total_price_set"]["presentment_money"]
     refunded = [
-        Decimal(row["amount"])
+        Decimal(_amount(row["amount"]))
         for one in payload.get("refunds", [])
         for row in one.get("transactions", [])
         if row["kind"] == "refund" and row.get("status") not in ("failure", "error")
     ]
     return {
-        "name": payload["name"],
+        "name": _text(payload["name"]),
         "createdAt": payload["created_at"],
         "updatedAt": payload["updated_at"],
         "cancelledAt": payload.get("cancelled_at"),
         "displayFinancialStatus": (payload.get("financial_status") or "").upper() or None,
         "displayFulfillmentStatus": _FULFILLMENT.get(payload.get("fulfillment_status"), "UNFULFILLED"),
-        "total": {"amount": total["amount"], "currencyCode": total["currency_code"]},
+        "total": {"amount": _amount(total["amount"]), "currencyCode": _text(total["currency_code"])},
         "refunded": {
             "amount": str(sum(refunded)) if refunded else "0.0",
             "currencyCode": total["currency_code"],

@@ -65,6 +65,17 @@ def test_every_document_is_linked_from_another() -> None:
     assert [page.name for page in PAGES if page.resolve() not in linked] == ["README.md"]
 
 
+def test_every_example_that_security_names_exists() -> None:
+    named = re.findall(r"`(test_\w+)(?:\.py)?`", (ROOT / "docs/security.md").read_text(encoding="utf-8"))
+    files = [path.stem for path in ROOT.glob("tests/**/test_*.py")]
+    there = {*files, *re.findall(r"^def (test_\w+)", "".join(_tests()), re.MULTILINE)}
+    assert (sorted(set(named) - there), len(set(named)) > 15) == ([], True)
+
+
+def _tests() -> Iterator[str]:
+    yield from (path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py"))
+
+
 def test_the_pictures_are_small_enough_to_load() -> None:
     assert [one.name for one in ROOT.glob("docs/*.png") if one.stat().st_size > 250_000] == []
 

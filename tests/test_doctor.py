@@ -27,6 +27,7 @@ from plugin.subscriptions import subscribe
 from tests.shared import ROOT
 from tests.test_alarms import in_doubt
 from tests.test_kustomer import in_kustomer
+from tests.test_stores import KEYS
 from tests.world import DOMAIN, REFUND, World, outcome, variables
 
 PUBLIC = "https://orders.example.com"
@@ -125,7 +126,7 @@ def test_without_its_tables_nothing_else_is_looked_at(shop: World) -> None:
 def test_a_database_that_may_forget_is_told(shop: World, tmp_path: Path) -> None:
     plain = create_engine(f"sqlite:///{tmp_path / 'plain.sqlite'}")
     metadata.create_all(plain)
-    found = [one for one in doctor.of_database(replace(shop.tools, watch=SqlWatch(plain))) if not one.ok]
+    found = [one for one in doctor.of_database(replace(shop.tools, watch=SqlWatch(plain, KEYS.box()))) if not one.ok]
     plain.dispose()
     assert [(one.name, one.found) for one in found] == [("durability", "journal_mode is delete, not wal")]
 

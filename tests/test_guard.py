@@ -9,8 +9,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
 from plugin.app import config_from, plug
+from plugin.around import sender
 from plugin.errors import FixTheSetup, TooOften
-from plugin.guard import ROUTES, Pages, Proof, sender
+from plugin.guard import ROUTES, Pages, Proof
 from plugin.rates import RATES, Rates, rates_of
 from plugin.sandbox import kustomer
 from plugin.secrets import Keys
@@ -69,10 +70,10 @@ def test_a_foreign_page_changes_nothing(client: FlaskClient) -> None:
 
 
 def test_every_route_that_changes_something_asks_where_it_comes_from() -> None:
-    """A browser that returns from the CRM comes from there; its state is what it must bring."""
+    """A browser that begins at Shopify, or returns from there or from the CRM, comes from elsewhere with its state."""
     free = {name for name, one in ROUTES.items() if one.pages is Pages.ANY and one.proof is not Proof.NOTHING}
     reads = {name for name in free if name.startswith("GET ") and ROUTES[name].proof in (Proof.SESSION, Proof.SECRET)}
-    assert free - reads == {"GET /kustomer/callback", "GET /shopify/callback"}
+    assert free - reads == {"GET /kustomer/callback", "GET /shopify/callback", "GET /shopify/install"}
 
 
 def test_behind_a_proxy_that_changes_the_host_the_public_address_counts(shop: World) -> None:
@@ -227,6 +228,19 @@ def test_a_rate_that_is_none_stops_the_start(text: str) -> None:
         rates_of([text])
     with pytest.raises(FixTheSetup, match="ORDER_ACTIONS_RATES"):
         plug(config_from({**variables("sqlite://"), "ORDER_ACTIONS_RATES": text}), ROOT, _bundle())
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "https:", "https://*.example.com", "https://a.example;", "https://a/b", "a.example", "'self'"]
+)
+def test_the_card_is_framed_by_whole_origins_and_nothing_wider(origin: str) -> None:
+    with pytest.raises(FixTheSetup, match="write each like https://crm.example.com"):
+        plug(config_from({**variables("sqlite://"), "ORDER_ACTIONS_HOST_ORIGINS": origin}), ROOT, _bundle())
+
+
+def test_a_proxy_that_is_no_address_stops_the_start() -> None:
+    with pytest.raises(FixTheSetup, match="ORDER_ACTIONS_PROXIES: 'proxy.example' does not appear to be"):
+        plug(config_from({**variables("sqlite://"), "ORDER_ACTIONS_PROXIES": "proxy.example"}), ROOT, _bundle())
 
 
 def test_an_installation_sets_its_own_rates() -> None:

@@ -26,7 +26,7 @@ class Past:
     """Runs as they were pressed, minutes before NOW."""
 
     def __init__(self, engine: Engine) -> None:
-        self.runs, self.watch = SqlRuns(engine, KEYS.box()), SqlWatch(engine)
+        self.runs, self.watch = SqlRuns(engine, KEYS.box()), SqlWatch(engine, KEYS.box())
         self.count = 0
 
     def put(

@@ -59,7 +59,8 @@ def test_a_sum_that_is_no_amount_stops_the_start(text: str) -> None:
 @pytest.fixture
 def shelf(database: str) -> Iterator[tuple[SqlRuns, SqlWatch]]:
     engine = open_database(database)
-    yield SqlRuns(engine, Keys(["0123456789abcdef0123456789abcdef"]).box()), SqlWatch(engine)
+    box = Keys(["0123456789abcdef0123456789abcdef"]).box()
+    yield SqlRuns(engine, box), SqlWatch(engine, box)
     engine.dispose()
 
 

@@ -64,7 +64,7 @@ def stored(engine: Engine) -> str:
 
 @pytest.fixture
 def watch(engine: Engine) -> SqlWatch:
-    return SqlWatch(engine)
+    return SqlWatch(engine, KEYS.box())
 
 
 @pytest.fixture(params=["database", "memory"])
@@ -268,7 +268,7 @@ class TestWatch:
         doubt = Doubt(RUN, 0, PLACE.store, StepState.UNKNOWN, NOW, "HTTP 502")
         ids: list[int | None] = []
         other = threading.Thread(
-            target=lambda: ids.append(SqlWatch(engine).raise_once(AlarmKind.DOUBT, doubt, "text", NOW))
+            target=lambda: ids.append(SqlWatch(engine, KEYS.box()).raise_once(AlarmKind.DOUBT, doubt, "text", NOW))
         )
 
         def meanwhile(point: Point) -> None:

@@ -65,7 +65,8 @@ def read_callback(raw_query: str, secrets: Sequence[str], now: datetime) -> Call
     if any(names.count(name) != 1 for name in _ONCE):
         raise SignInAgain(_REFUSED)
     signed = "&".join(sorted(pair for pair in pairs if not pair.startswith("hmac=")))
-    good = [hmac.new(one.encode(), signed.encode("utf-8", "replace"), hashlib.sha256).hexdigest() for one in secrets]
+    signed_bytes = signed.encode("utf-8", "replace")
+    good = [hmac.new(one.encode(), signed_bytes, hashlib.sha256).hexdigest() for one in secrets if one]
     told = values["hmac"].encode("utf-8", "replace")
     if not any(hmac.compare_digest(one.encode(), told) for one in good):
         raise SignInAgain(_REFUSED)
@@ -109,7 +110,7 @@ def _ask(base: str, client: ShopifyApp, words: Mapping[str, str], now: datetime)
         raise TryLater(f"Shopify's token endpoint answered HTTP {status}. Try again in a minute.")
     try:
         return _grant(json.loads(body), now)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise TryLater("Shopify's token endpoint gave an answer of another shape.") from error
 
 

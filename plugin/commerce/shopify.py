@@ -15,7 +15,7 @@ from plugin.errors import FixTheSetup, OrderActionsError, TryLater
 from plugin.logs import tell
 from plugin.ports import Gone, Reply
 from plugin.shapes import StoreInfo
-from plugin.wire import CONNECT, FAULTS, READ, bare_session, is_export, lines, whole
+from plugin.wire import CONNECT, FAULTS, READ, bare_session, is_export, lines, parsed, whole
 
 READ_TRIES = 3
 TOKEN_WITHIN = 10.0  # seconds in which the token of a mutation must be at hand
@@ -158,9 +158,8 @@ def _data(reply: Reply) -> tuple[dict[str, Any] | None, float]:
         raise FixTheSetup(f"Shopify refused the store's access token (HTTP {reply.status}). Reconnect the store.")
     if reply.status != 200:
         return None, 0.3
-    try:
-        answer = json.loads(reply.body)
-    except ValueError:
+    answer = parsed(reply.body)
+    if not isinstance(answer, dict):
         return None, 0.3
     errors = answer.get("errors") or []
     if not errors and isinstance(answer.get("data"), dict):

@@ -12,7 +12,6 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from plugin.errors import FixTheSetup
 from plugin.stores.backup import at_home
 from plugin.stores.migrations import HEAD, newer
-from plugin.stores.rules import hash_of
 
 # An installation may trade durability for speed; a promise to have written down a refund may not be traded.
 _DURABLE = "SET synchronous_commit = on"
@@ -153,7 +152,6 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
         cursor.execute(f"PRAGMA {pragma}")
     _use_wal(cursor)
     cursor.close()
-    connection.create_function("hash_of", 1, hash_of, deterministic=True)
 
 
 def _use_wal(cursor: DBAPICursor) -> None:

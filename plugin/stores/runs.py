@@ -1,5 +1,6 @@
 """Runs, steps and the outbox on SQLAlchemy Core."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,17 +19,22 @@ from plugin.ports import LostLease, NewRun
 from plugin.shapes import Note, Place, PlannedStep, Resolution, Run, Step, StepState
 from plugin.stores.database import aware, glance, reads
 from plugin.stores.pace import stopped
-from plugin.stores.rules import HASHED, hash_of
 from plugin.stores.tables import outbox, resolutions, runs, steps
 
+HASHED = b"sha256:"
 NEWEST = runs.c.created_at.desc()
 DUE_AT_ONCE = 50
 NOTES_AT_ONCE = 5
 NOTE_LEASE = timedelta(seconds=120)  # longer than the CRM may take for so many
 
 
+def hash_of(body: bytes) -> bytes:
+    """What stands in the place of redacted bytes, and in the table from the start: they are sealed with the texts."""
+    return HASHED + hashlib.sha256(body).hexdigest().encode()
+
+
 class SqlRuns:
-    """The Runs socket. Texts made from customers' data are encrypted at rest."""
+    """The Runs socket. Texts made from customers' data, and the bytes that are sent, are encrypted at rest."""
 
     def __init__(self, engine: Engine, box: MultiFernet) -> None:
         self._engine = engine
@@ -74,6 +80,7 @@ class SqlRuns:
         raise WaitForRun(f"{other.agent_name} is already working on this order.", other.id)
 
     def _run_values(self, new: NewRun, now: datetime) -> dict[str, Any]:
+        bodies = [step.body.decode() for step in new.plan.steps]
         return {
             "id": new.plan.run_id,
             "store": new.place.store,
@@ -90,7 +97,7 @@ class SqlRuns:
             "created_at": now,
             "look_at": now,
             "facts": json.dumps(new.facts),
-            "texts": self._box.encrypt(json.dumps(new.texts).encode()),
+            "texts": self._box.encrypt(json.dumps({"texts": new.texts, "bodies": bodies}).encode()),
         }
 
     def run(self, run_id: str) -> Run | None:
@@ -125,8 +132,8 @@ class SqlRuns:
         return [self._run(row, own.get(row.id, ()), decided.get(row.id, ())) for row in rows]
 
     def _run(self, row: Row[Any], own: Sequence[Row[Any]], decided: Sequence[Row[Any]]) -> Run:
-        texts = json.loads(self._box.decrypt(row.texts))
-        return run_of(row, texts, own, tuple(self._resolution(one) for one in decided))
+        sealed = json.loads(self._box.decrypt(row.texts))
+        return run_of(row, sealed, own, tuple(self._resolution(one) for one in decided))
 
     def _resolution(self, row: Row[Any]) -> Resolution:
         reason = self._box.decrypt(row.reason).decode()
@@ -273,10 +280,6 @@ class SqlRuns:
         with self._engine.begin() as tx:
             if tx.execute(update(runs).where(closed).values(texts=empty)).rowcount != 1:
                 return False
-            for row in tx.execute(select(steps.c.position, steps.c.body).where(steps.c.run_id == run_id)).all():
-                own = and_(steps.c.run_id == run_id, steps.c.position == row.position)
-                if not row.body.startswith(HASHED):
-                    tx.execute(update(steps).where(own).values(body=hash_of(row.body)))
             nothing = self._box.encrypt(b"")
             tx.execute(update(resolutions).where(resolutions.c.run_id == run_id).values(reason=nothing))
             tx.execute(delete(outbox).where(outbox.c.run_id == run_id))
@@ -317,9 +320,9 @@ class SqlRuns:
 
 
 def run_of(
-    row: Row[Any], texts: Mapping[str, Any], own: Sequence[Row[Any]], decided: tuple[Resolution, ...]
+    row: Row[Any], sealed: Mapping[str, Any], own: Sequence[Row[Any]], decided: tuple[Resolution, ...]
 ) -> Run:  # fmt: skip
-    """A run from its row and the rows of its steps."""
+    """A run from its row and the rows of its steps; `sealed` are its texts and the bytes of its steps."""
     return Run(
         id=row.id,
         place=Place(row.store, row.order_id),
@@ -333,9 +336,9 @@ def run_of(
         open=row.is_open,
         created_at=aware(row.created_at),
         facts=json.loads(row.facts),
-        texts=texts,
+        texts=sealed.get("texts", {}),
         outcome=json.loads(row.outcome) if row.outcome else None,
-        steps=tuple(_step(one) for one in own),
+        steps=tuple(_step(one, sealed.get("bodies", ())) for one in own),
         resolutions=decided,
     )
 
@@ -364,7 +367,7 @@ def _step_values(run_id: str, position: int, step: PlannedStep) -> dict[str, Any
         "idempotency_key": step.key,
         "marker": step.marker,
         "root": step.root,
-        "body": step.body,
+        "body_hash": hash_of(step.body).decode(),
         "currency": step.moves.currency,
         "amount": step.moves.plain(),
         "shop_currency": step.moves_shop.currency,
@@ -373,7 +376,11 @@ def _step_values(run_id: str, position: int, step: PlannedStep) -> dict[str, Any
     }
 
 
-def _step(row: Row[Any]) -> Step:
+def _step(row: Row[Any], bodies: Sequence[str]) -> Step:
+    """Raises ValueError for bytes that are not those that were written: they must not be sent."""
+    body = bodies[row.position].encode() if bodies else row.body_hash.encode()
+    if bodies and hash_of(body).decode() != row.body_hash:
+        raise ValueError(f"the bytes of step {row.name} of run {row.run_id} are not what was written")
     return Step(
         run_id=row.run_id,
         position=row.position,
@@ -381,7 +388,7 @@ def _step(row: Row[Any]) -> Step:
         key=row.idempotency_key,
         marker=row.marker,
         root=row.root,
-        body=row.body,
+        body=body,
         moves=Money(row.currency, Decimal(row.amount)),
         moves_shop=Money(row.shop_currency, Decimal(row.shop_amount)),
         state=StepState(row.state),

@@ -76,7 +76,7 @@ steps = Table(
     Column("idempotency_key", Text, nullable=False, unique=True),
     Column("marker", Text, nullable=False),
     Column("root", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("body_hash", Text, nullable=False),
     Column("currency", Text, nullable=False),
     Column("amount", Text, nullable=False),
     Column("shop_currency", Text, nullable=False),

@@ -1,10 +1,12 @@
 """Alarms, and what an operator watches of the runs, on SQLAlchemy Core."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from cryptography.fernet import MultiFernet
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -36,15 +38,15 @@ from plugin.stores.tables import alarms, crm_orders, metadata, outbox, resolutio
 
 DOUBTFUL = (StepState.UNKNOWN, StepState.REVIEW)
 TAKEN = resolutions.c.how.not_in(("again", "not-done"))  # a person took what Shopify shows: its amount may differ
-UNSEALED = [one for one in runs.c if one is not runs.c.texts]  # what people wrote is not even fetched
 OVERDUE = timedelta(minutes=2)  # a worker looks far more often
 
 
 class SqlWatch:
     """The Watch socket."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, box: MultiFernet) -> None:
         self._engine = engine
+        self._box = box
         self._reads = reads(engine)
 
     def alarms(self, *, active: bool) -> Sequence[Alarm]:
@@ -123,9 +125,9 @@ class SqlWatch:
         if before is not None:
             earlier = or_(runs.c.created_at < before.at, runs.c.id < before.run_id)
             conditions += [runs.c.created_at <= before.at, earlier]
-        query = select(*UNSEALED).where(*conditions).order_by(NEWEST, runs.c.id.desc()).limit(count)
+        query = select(runs).where(*conditions).order_by(NEWEST, runs.c.id.desc()).limit(count)
         with self._reads.connect() as tx:
-            return _runs(tx, tx.execute(query).all())
+            return self._runs(tx, tx.execute(query).all())
 
     def paid(self, wanted: Wanted) -> Sequence[Paid]:
         day = func.date(runs.c.created_at if self._sqlite else func.timezone("UTC", runs.c.created_at))
@@ -149,9 +151,9 @@ class SqlWatch:
         ]
 
     def taken(self, wanted: Wanted) -> Sequence[Run]:
-        query = select(*UNSEALED).where(_wanted(wanted), runs.c.id.in_(select(resolutions.c.run_id).where(TAKEN)))
+        query = select(runs).where(_wanted(wanted), runs.c.id.in_(select(resolutions.c.run_id).where(TAKEN)))
         with self._reads.connect() as tx:
-            return _runs(tx, tx.execute(query).all())
+            return self._runs(tx, tx.execute(query).all())
 
     def queue(self, now: datetime) -> Queue:
         closed = select(func.count(), func.min(runs.c.closed_at)).join(outbox, outbox.c.run_id == runs.c.id)
@@ -189,6 +191,16 @@ class SqlWatch:
     def _sqlite(self) -> bool:
         return self._engine.dialect.name == "sqlite"
 
+    def _runs(self, tx: Connection, rows: Sequence[Row[Any]]) -> list[Run]:
+        """Runs with what was sent, and without the texts they were made from."""
+        own: dict[str, list[Row[Any]]] = {row.id: [] for row in rows}
+        for step in tx.execute(select(steps).where(steps.c.run_id.in_(list(own))).order_by(steps.c.position)):
+            own[step.run_id].append(step)
+        return [run_of(row, self._sent(row), own[row.id], ()) for row in rows]
+
+    def _sent(self, row: Row[Any]) -> Mapping[str, Any]:
+        return {"bodies": json.loads(self._box.decrypt(row.texts)).get("bodies", ())}
+
     def problems(self) -> Sequence[str]:
         try:
             with self._reads.connect() as tx:
@@ -219,14 +231,6 @@ def _wanted(wanted: Wanted) -> ColumnElement[bool]:
     if wanted.until is not None:
         found.append(runs.c.created_at < wanted.until)
     return and_(*found)
-
-
-def _runs(tx: Connection, rows: Sequence[Row[Any]]) -> list[Run]:
-    """Runs without what people wrote: nothing is decrypted."""
-    own: dict[str, list[Row[Any]]] = {row.id: [] for row in rows}
-    for step in tx.execute(select(steps).where(steps.c.run_id.in_(list(own))).order_by(steps.c.position)):
-        own[step.run_id].append(step)
-    return [run_of(row, {}, own[row.id], ()) for row in rows]
 
 
 def _alarm(row: Row[tuple[object, ...]]) -> Alarm:

@@ -3,9 +3,10 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
@@ -102,9 +103,13 @@ def _plugin(stage: Stage) -> Callable[[Request], Response]:
     return answer
 
 
+def served(app: Callable[[Request], Response]) -> AbstractContextManager[str]:
+    return serving(Request.application(app))
+
+
 @contextmanager
-def served(app: Callable[[Request], Response]) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, Request.application(app), threaded=True)
+def serving(wsgi: WSGIApplication) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, wsgi, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -42,6 +42,8 @@ TYPES = (
     "application/x-www-form-urlencoded; charset=utf-16",
     "application/json; charset=none", "", "a/b; " + "c=d; " * 200, "application/graphql",
 )  # fmt: skip
+TOPICS = ("orders/updated", "orders/create", "orders/edited", "refunds/create", "order_transactions/create",
+          "app/scopes_update")  # fmt: skip
 ALGORITHMS = ("none", "HS512", "RS256", None, 5, [])
 
 
@@ -215,7 +217,7 @@ class Attack:
         made |= {
             "body": body, "HTTP_X_SHOPIFY_HMAC_SHA256": base64.b64encode(sign).decode(),
             "HTTP_X_SHOPIFY_SHOP_DOMAIN": DOMAIN,
-            "HTTP_X_SHOPIFY_TOPIC": self._of(("orders/updated", "orders/create", "orders/paid")),
+            "HTTP_X_SHOPIFY_TOPIC": self._of(TOPICS),
             "HTTP_X_SHOPIFY_WEBHOOK_ID": f"nonsense {self._random.random()}",
         }  # fmt: skip
 
@@ -257,6 +259,11 @@ NONSENSE = tuple(json.dumps(one).encode() for one in (
     {**_ORDER, "updated_at": "yesterday"}, {**_ORDER, "created_at": None}, {**_ORDER, "refunds": 5},
     {**_ORDER, "refunds": [5]}, {**_ORDER, "refunds": [{"transactions": [5]}]}, {**_ORDER, "financial_status": 5},
     {**_ORDER, "fulfillment_status": []}, {**_ORDER, "email": 5},
+    {**_ORDER, "email": {}}, {**_ORDER, "name": None}, {**_ORDER, "name": {}}, {**_ORDER, "name": 5},
+    *({**_ORDER, "id": one} for one in (None, {}, "x", -1, 0, 1.5, True, 10**30)),
+    *({"order_id": one} for one in (None, {}, "x", -1, 0, 1.5, True, 10**30)),
+    {**_ORDER, "total_price_set": {"presentment_money": {"amount": 5, "currency_code": []}}},
+    {"current": 5}, {"current": "abc"}, {"current": [5]}, {"order_edit": {"order_id": [5]}}, {"order_edit": 5},
 )) + (DEEP.encode(), b'{"id":' * 30_000, b"\xff\xfe", b'{"id": NaN}', b"9" * 6000)  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def target(folder: Path) -> Iterator[Target]:
     """A shop with a finished refund on two customers' orders, and everybody signed in beside the first customer."""
     crm = kustomer.serve()
     with world(folder) as shop:
-        with_settings(shop, snapshot_max_age=99999999)
+        with_settings(shop, snapshot_max_age=9999999)
         shop.app = unhurried(shop.app)
         apps = [shop.app, unhurried(in_kustomer(shop, crm))]
         webs = [create_web(app) for app in apps]
@@ -77,7 +77,7 @@ def target(folder: Path) -> Iterator[Target]:
             web.test_client().post("/orders/refresh", headers={"Authorization": f"Bearer {own[2]}"})
         for number in NUMBERS:
             shop.order(number)
-        outside = Tokens(Keys(SECRET[::-1])).seal_session(claims, now)
+        outside = Tokens(Keys([SECRET[::-1]])).seal_session(claims, now)
         late = [shop.app.tokens.seal_session(claims, now - timedelta(hours=1)), outside]
         used = dict(replay)["token"]
         other = replace(shop.app.tokens.open_form(used), agent_id="ben")

@@ -151,10 +151,10 @@ def press(url: str, action: str) -> str:
         token = jwt.encode(claims, SECRET, algorithm="HS256")
         answer = requests.post(f"{url}/session", headers={"Authorization": f"Bearer {token}"}, timeout=10)
         headers = {"Authorization": f"Bearer {answer.json()['session']}"}
-        form = _posted(requests.get(form_url, headers=headers, timeout=10).text)
+        form = posted_by(requests.get(form_url, headers=headers, timeout=10).text)
         if action == REFUND:
             form[next(name for name in form if name.startswith("lines["))] = "1"
-            form |= _posted(requests.post(f"{form_url}/preview", data=form, headers=headers, timeout=10).text)
+            form |= posted_by(requests.post(f"{form_url}/preview", data=form, headers=headers, timeout=10).text)
         return requests.post(form_url, data=form, headers=headers, timeout=20).text
     except (requests.RequestException, KeyError, StopIteration):  # nobody answers, or says that it cannot now
         return ""
@@ -181,7 +181,7 @@ class _Form(HTMLParser):
                 self.sent[name] = value
 
 
-def _posted(html: str) -> dict[str, str]:
+def posted_by(html: str) -> dict[str, str]:
     form = _Form()
     form.feed(html)
     return form.sent

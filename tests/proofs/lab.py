@@ -66,7 +66,7 @@ class Lab:
         return replace(
             self.base, clock=ProcessClock(self.time),
             runs=SqlRuns(self.engine, self.keys.box()), orders=SqlOrders(self.engine, self.keys),
-            watch=SqlWatch(self.engine),
+            watch=SqlWatch(self.engine, self.keys.box()),
         )  # fmt: skip
 
     def restart(self) -> None:
