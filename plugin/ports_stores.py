@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from plugin.shapes import ConnectedStore, Grant, Place, Way
+from plugin.shapes import ConnectedStore, Customer, Grant, Place, Way
 
 
 class Connections(Protocol):
@@ -55,12 +55,12 @@ class Wish(StrEnum):
 
 @dataclass(frozen=True)
 class Asked:
-    """A row of `privacy_requests`; e-mail and orders are gone once it is done. `report` answers a `SHOW`."""
+    """A row of `privacy_requests`; customer and orders are gone once it is done. `report` answers a `SHOW`."""
 
     id: str
     wish: Wish
     store: str
-    email: str
+    customer: Customer
     order_ids: tuple[str, ...]
     asked_at: datetime
     done_at: datetime | None
@@ -70,7 +70,7 @@ class Asked:
 class Privacy(Protocol):
     """Table `privacy_requests`, and what is deleted of the others."""
 
-    def ask(self, wish: Wish, store: str, email: str, order_ids: Sequence[str], now: datetime) -> None: ...
+    def ask(self, wish: Wish, store: str, customer: Customer, order_ids: Sequence[str], now: datetime) -> None: ...
 
     def all(self) -> Sequence[Asked]:
         """Oldest first."""
@@ -88,15 +88,15 @@ class Privacy(Protocol):
         """Forget a request that is done, its report with it; False when there is none."""
         ...
 
-    def places(self, store: str, email: str, order_ids: Sequence[str]) -> Sequence[Place]:
-        """Orders we keep something of: those named, and those of the e-mail."""
+    def places(self, store: str, customer: Customer, order_ids: Sequence[str]) -> Sequence[Place]:
+        """Orders we keep something of: those named, and those of the customer."""
         ...
 
     def runs_at(self, store: str) -> Sequence[str]:
         """Ids of every run of a store."""
         ...
 
-    def forget(self, store: str, email: str, places: Sequence[Place]) -> None:
+    def forget(self, store: str, customer: Customer, places: Sequence[Place]) -> None:
         """Delete these orders, and that this customer was looked at."""
         ...
 

@@ -30,7 +30,7 @@ def carry_out(app: App) -> int:
 
 
 def _show(app: App, one: Asked) -> bool:
-    places = app.privacy.places(one.store, one.email, one.order_ids)
+    places = app.privacy.places(one.store, one.customer, one.order_ids)
     report = {"orders": [_held(app, place) for place in places]}
     app.privacy.done(one.id, report, app.tools.clock.now())
     return True
@@ -38,9 +38,9 @@ def _show(app: App, one: Asked) -> bool:
 
 def _forget(app: App, one: Asked) -> bool:
     """An order with an open run is still needed, to find out what became of its money."""
-    kept = app.privacy.places(one.store, one.email, one.order_ids)
+    kept = app.privacy.places(one.store, one.customer, one.order_ids)
     busy = {place for place in kept if not _emptied(app, (run.id for run in app.tools.runs.runs_of(place)))}
-    app.privacy.forget(one.store, one.email, [place for place in kept if place not in busy])
+    app.privacy.forget(one.store, one.customer, [place for place in kept if place not in busy])
     if not busy:
         app.privacy.done(one.id, None, app.tools.clock.now())
     return not busy

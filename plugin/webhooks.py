@@ -21,7 +21,7 @@ from plugin.phones import e164
 from plugin.points import Point, reached
 from plugin.ports import Tools
 from plugin.ports_stores import Connections, Privacy, Wish
-from plugin.shapes import Place
+from plugin.shapes import Customer, Place
 
 UNINSTALLED = "The app was uninstalled in Shopify. Connect the store again: order-actions stores add {}"
 _AMOUNT = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,6})?")
@@ -186,8 +186,8 @@ def _privacy(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> N
     named = payload.get("orders_requested" if wish is Wish.SHOW else "orders_to_redact") or []
     if wish is not Wish.FORGET_STORE and not customer:
         raise ValueError("the body names no customer")
-    email = _text(customer.get("email") or "")
-    inbox.privacy.ask(wish, delivery.store, email, [_number(one) for one in named], now)
+    email, phone = (_text(customer.get(name) or "") for name in ("email", "phone"))
+    inbox.privacy.ask(wish, delivery.store, Customer("", email, "", e164(phone)), [_number(one) for one in named], now)
 
 
 def header(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from werkzeug.test import Client, TestResponse
 from plugin import privacy
 from plugin.cli import cli
 from plugin.runtime import carry_out
+from plugin.shapes import Place
 from plugin.stores.tables import connections, crm_orders, customers_seen, metadata, orders, webhooks_seen
 from plugin.sync import deliver_notes
 from plugin.web import create_web
@@ -63,7 +64,18 @@ def test_a_customer_is_forgotten_and_the_money_is_not(shop: World) -> None:
     assert (after.steps[0].moves, after.outcome) == (before.steps[0].moves, before.outcome)
     assert shop.tools.orders.order(shop.place(1001)) is None
     assert TYPED not in dump(shop)
-    assert shop.app.privacy.all()[0].email == ""
+    assert shop.app.privacy.all()[0].customer.email == ""
+
+
+def test_an_order_that_has_only_a_phone_is_found_by_it(shop: World) -> None:
+    header = {"name": "#7", "createdAt": "2026-11-01T10:00:00Z", "updatedAt": "2026-11-01T10:00:00Z"}
+    place, other = Place(DOMAIN, "7"), Place(DOMAIN, "8")
+    shop.tools.orders.put_header(place, "", header, webhook=None, phone="+15550101008")
+    shop.tools.orders.put_header(other, "somebody@example.com", header, webhook=None, phone="+15550101008")
+    ask(shop, "customers/redact", customer={"id": 7, "email": None, "phone": "+1 555 010 1008"}, orders_to_redact=[])
+    assert privacy.carry_out(shop.app) == 1
+    assert shop.tools.orders.order(place) is None
+    assert shop.tools.orders.order(other) is not None, "its e-mail may be another person's"
 
 
 def test_an_open_run_is_waited_for(shop: World) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Row, and_, delete, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Engine, Row, and_, delete, insert, select, tuple_, update
 
 from plugin.ports_stores import Asked, Wish
 from plugin.secrets import Keys
-from plugin.shapes import Place
+from plugin.shapes import Customer, Place
 from plugin.stores.database import aware, reads
 from plugin.stores.tables import (
     backfills,
@@ -40,8 +40,8 @@ class SqlPrivacy:
 
     # ------------------------------------------------------------ the requests
 
-    def ask(self, wish: Wish, store: str, email: str, order_ids: Sequence[str], now: datetime) -> None:
-        asked = self._sealed({"email": email, "orders": list(order_ids)})
+    def ask(self, wish: Wish, store: str, customer: Customer, order_ids: Sequence[str], now: datetime) -> None:
+        asked = self._sealed({"email": customer.email, "phone": customer.phone, "orders": list(order_ids)})
         row = {"id": secrets.token_hex(4), "wish": wish, "store": store, "asked": asked, "asked_at": now}
         with self._engine.begin() as tx:
             tx.execute(insert(privacy_requests).values(**row, next_at=now))
@@ -77,35 +77,40 @@ class SqlPrivacy:
 
     # ------------------------------------------------------------ what is kept, and its end
 
-    def places(self, store: str, email: str, order_ids: Sequence[str]) -> Sequence[Place]:
+    def places(self, store: str, customer: Customer, order_ids: Sequence[str]) -> Sequence[Place]:
         named: set[str] = set()
         with self._reads.connect() as tx:
             for some in _portions(order_ids):
                 for table in (orders, runs):
                     kept = select(table.c.order_id).where(table.c.store == store, table.c.order_id.in_(some))
                     named.update(tx.execute(kept).scalars())
-            if email:
-                own = select(orders.c.order_id).where(
-                    orders.c.store == store, orders.c.email_hash == self._keys.email_hash(email)
-                )
-                named.update(tx.execute(own).scalars())
+            for own in self._ways(customer):
+                named.update(tx.execute(select(orders.c.order_id).where(orders.c.store == store, own)).scalars())
         return [Place(store, one) for one in sorted(named)]
+
+    def _ways(self, customer: Customer) -> list[ColumnElement[bool]]:
+        """By e-mail; by phone only orders that have no e-mail, which might be somebody else's."""
+        none, ways = self._keys.email_hash(""), list[ColumnElement[bool]]()
+        if customer.email:
+            ways.append(orders.c.email_hash == self._keys.email_hash(customer.email))
+        if customer.phone:
+            by_phone = orders.c.phone_hash == self._keys.phone_hash(customer.phone)
+            ways.append(and_(by_phone, orders.c.email_hash == none))
+        return ways
 
     def runs_at(self, store: str) -> Sequence[str]:
         with self._reads.connect() as tx:
             return tx.execute(select(runs.c.id).where(runs.c.store == store)).scalars().all()
 
-    def forget(self, store: str, email: str, places: Sequence[Place]) -> None:
+    def forget(self, store: str, customer: Customer, places: Sequence[Place]) -> None:
         with self._engine.begin() as tx:
             for some in _portions([one.order for one in places]):
                 for table in (orders, crm_orders):
                     mine = tuple_(table.c.store, table.c.order_id).in_([(store, one) for one in some])
                     tx.execute(delete(table).where(mine))
-            if email:
-                seen = and_(
-                    customers_seen.c.store == store, customers_seen.c.email_hash == self._keys.email_hash(email)
-                )
-                tx.execute(delete(customers_seen).where(seen))
+            looked = [self._keys.email_hash(one) for one in (customer.email, customer.phone) if one]
+            seen = and_(customers_seen.c.store == store, customers_seen.c.email_hash.in_(looked))
+            tx.execute(delete(customers_seen).where(seen))
 
     def forget_store(self, store: str) -> None:
         with self._engine.begin() as tx:
@@ -123,12 +128,12 @@ class SqlPrivacy:
         return None if sealed is None else json.loads(self._box.decrypt(sealed))
 
     def _asked(self, row: Row[Any]) -> Asked:
-        asked = self._opened(row.asked) or {"email": "", "orders": []}
+        asked = self._opened(row.asked) or {"email": "", "phone": "", "orders": []}
         return Asked(
             id=row.id,
             wish=Wish(row.wish),
             store=row.store,
-            email=asked["email"],
+            customer=Customer("", asked["email"], "", asked["phone"]),
             order_ids=tuple(asked["orders"]),
             asked_at=aware(row.asked_at),
             done_at=row.done_at and aware(row.done_at),
