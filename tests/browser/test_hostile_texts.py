@@ -19,7 +19,7 @@ from tests.browser.test_agent import choose
 from tests.browser.watch import Wrongs, watch
 from tests.test_reconcile import in_doubt
 from tests.test_web import token
-from tests.world import BASE, DOMAIN, REFUND, World, with_settings
+from tests.world import BASE, DOMAIN, REFUND, World, outcome, with_settings
 
 # Each asks for something the page must not do: run, load, send, move, or take the place of what stands around it.
 ASKS = (
@@ -87,14 +87,14 @@ class Card:
 
 
 @contextmanager
-def opened(browser: Browser, shop: World, order: int | None) -> Iterator[Card]:
+def opened(browser: Browser, shop: World, order: int | None, group: str = "Support leads") -> Iterator[Card]:
     claims: dict[str, Any] = {"customer": {"id": "9001", "email": shop.ledger(1001)["email"], "name": TEXT[:400]}}
     claims |= {"name": SHORT, "order": None if order is None else {"store": DOMAIN, "id": str(BASE + order)}}
     page_of: dict[str, str] = {}
     with served(lambda request: Response(page_of["html"], content_type="text/html")) as host:
         config = replace(shop.app.config, host_origins=(host,))
         with serving(create_web(replace(shop.app, config=config))) as card:
-            signed = token(groups=("Support leads",), **claims)
+            signed = token(groups=(group,), **claims)
             page_of["html"] = HOST_PAGE.replace("CARD", card).replace('"jwt"', json.dumps(signed))
             context = browser.new_context(viewport={"width": 600, "height": 900}, reduced_motion="reduce")
             context.add_init_script(SPY)
@@ -174,6 +174,17 @@ def test_on_the_list_and_where_a_person_decides_hostile_text_stays_text(hostile:
         frame.get_by_role("button", name="Close, not done").click()
         expect(frame.get_by_text("Closed as not done").first).to_be_visible()
         card.look("decided")
+
+
+def test_on_the_pages_of_an_admin_hostile_text_stays_text(hostile: World, browser: Browser) -> None:
+    outcome(hostile.act(1002, REFUND, lines=["1", "0"], reason=SHORT))
+    with opened(browser, hostile, None, "Administrators") as card:
+        frame = card.frame
+        frame.get_by_role("button", name="Administration").click()
+        for page in ("Runs", "Paid back"):
+            frame.get_by_role("button", name=page, exact=True).click()
+            expect(frame.locator("#view").get_by_text("{{7*7}}").first).to_be_visible()
+            card.look(page)
 
 
 def test_what_hostile_text_would_do_is_seen_and_stopped_by_the_policy(hostile: World, browser: Browser) -> None:

@@ -189,7 +189,7 @@ class Attack:
                 "REMOTE_ADDR",
                 "HTTP_X_KUSTOMER_USER_ID", "HTTP_X_KUSTOMER_ORG_ID", "HTTP_X_SHOPIFY_HMAC_SHA256",
                 "HTTP_X_SHOPIFY_TOPIC",
-                "HTTP_UPGRADE", "HTTP_X_SHOPIFY_SHOP_DOMAIN", "HTTP_REFERER", "HTTP_TE", "HTTP_X_REQUEST_ID",
+                "HTTP_UPGRADE", "HTTP_X_SHOPIFY_SHOP_DOMAIN", "HTTP_REFERER", "HTTP_TE", "HTTP_X_ORDER_FOUND",
             ))  # fmt: skip
             value = self._of((self._word(), f"order-actions-connect={self._word()}", "https://evil.example",
             "bytes=0-1,5-9", "W/x,*"))
