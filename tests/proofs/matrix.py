@@ -56,6 +56,7 @@ class Play:
         self.full_until = 0.0
         self.told: list[Told] = []
         self.held: Run | None = None
+        self.held_until = 0.0
         self.wrong: list[str] = []
         self.entries: Sequence[Mapping[str, Any]] = ()
         self.by_hand = Decimal(0)
@@ -137,13 +138,13 @@ class Play:
             self.lab.shop.pass_by(5)
         for run in other.runs.open_runs():
             if other.runs.claim(run.id, "other", other.clock.now(), 90) is not None:
-                self.held = other.runs.run(run.id)
+                self.held, self.held_until = other.runs.run(run.id), self.lab.time.at + 90
         points.hook = hook
 
     def _woke_up(self) -> None:
         """While the other worker held the run, whoever woke up late must not have written into it."""
         held, self.held = self.held, None
-        if held is not None and self.lab.tools.runs.run(held.id) != held:
+        if held is not None and self.lab.time.at < self.held_until and self.lab.tools.runs.run(held.id) != held:
             self.wrong.append("a worker that had lost its lease wrote")
 
     # ------------------------------------------------------------ what people and workers do
