@@ -43,6 +43,7 @@ def add(domain: str, name: str, way: str | None, bundle: Path | None) -> None:
     """
     from plugin.shapes import Way
     from plugin.store_setup import announce, connect_own, connect_token, install_url, read_scopes
+    from plugin.subscriptions import begin
 
     app = app_of(bundle)
     if way is None:
@@ -57,6 +58,7 @@ def add(domain: str, name: str, way: str | None, bundle: Path | None) -> None:
             raise FixTheSetup("No token came on standard input, as in: order-actions stores add X --token < file")
         connect_token(app, domain, name, token, secrets)
     missing = read_scopes(app, domain)
+    begin(app, domain)
     click.echo(f"{domain} is connected.")
     if missing:
         click.echo(f"Not granted: {', '.join(missing)}. Actions that need it stay closed.", err=True)

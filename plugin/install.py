@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, make_response, redirect, request
 from markupsafe import Markup
 
-from plugin import store_setup
+from plugin import store_setup, subscriptions
 from plugin.app import App
 
 COOKIE = "order_actions_state"
@@ -30,6 +30,7 @@ def routes(app: App) -> list[tuple[str, str, Callable[..., Any]]]:
     def callback() -> Response:
         raw = request.query_string.decode("latin-1")
         row, missing = store_setup.finish_install(app, raw, request.cookies.get(COOKIE, ""))
+        subscriptions.begin(app, row.domain)
         answer = make_response(_PAGE.format(title=f"{row.name} is connected", text=_told(missing)))
         answer.delete_cookie(COOKIE, path=PATH)
         return answer

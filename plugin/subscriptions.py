@@ -49,16 +49,23 @@ def look_after(app: App) -> int:
     now, done = app.tools.clock.now(), 0
     for row in app.connections.all():
         due = row.webhooks_checked_at is None or now - row.webhooks_checked_at > EVERY
-        if row.state != "active" or not due:
-            continue
-        app.connections.webhooks_checked(row.domain, now)
-        try:
-            subscribe(app, row.domain)
-        except OrderActionsError:
-            app.connections.webhooks_checked(row.domain, now - EVERY + timedelta(minutes=10))
-            continue
-        done += 1
+        if row.state == "active" and due:
+            done += begin(app, row.domain)
     return done
+
+
+def begin(app: App, domain: str) -> bool:
+    """Have the webhooks of a connected store sent from now on; what cannot be asked for now is asked for again."""
+    if not app.config.public_url:
+        return False
+    now = app.tools.clock.now()
+    app.connections.webhooks_checked(domain, now)
+    try:
+        subscribe(app, domain)
+    except OrderActionsError:
+        app.connections.webhooks_checked(domain, now - EVERY + timedelta(minutes=10))
+        return False
+    return True
 
 
 def address(app: App) -> str:

@@ -112,7 +112,8 @@ def test_agent_record_note_and_history_tell_that_nothing_was_paid_back(shop: Ins
 
 def test_the_refund_that_failed_stays_our_cancels_and_a_humans_stays_his(shop: Inside) -> None:
     run = decided(shop, unpaid_cancel(shop, by_hand="5.00"), "cancelled")
-    shown = [(one["amount"].show(), one["made_by"]) for one in refunds_shown(shop.tools, look(shop.tools, run.place))]
+    seen = look(shop.tools, run.place)
+    shown = [(one["amount"].show(), one["made_by"]) for one in refunds_shown(shop.tools, seen, [run])]
     assert shown == [("$5.00", None), ("$0.00", "Ana")]
     assert (run.outcome or {})["text"].endswith("is cancelled. No money was paid back.")
 
