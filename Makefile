@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+WORKERS ?= 3
 
 MONEY := $(addprefix tests/test_,$(addsuffix .py,money verdicts outcomes reconcile review runtime stores rules migrations pace alarms monitoring backup))
 
@@ -27,7 +27,7 @@ check: $(VENV)/.test
 	$(BIN)/order-actions check --bundle .
 
 unit: $(VENV)/.test
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Every line and branch of the modules that decide about money: setup.cfg [coverage:run] names them.
 coverage: $(VENV)/.test

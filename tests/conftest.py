@@ -10,6 +10,9 @@ import pytest
 from tests.databases import database, empty_database, engine, postgres  # noqa: F401 - fixtures for every test
 from tests.world import World, world
 
+# They wait more than they work: begun first, they end beside the others and not after them.
+FIRST = ("browser/test_plug.py", "test_kills.py", "test_services.py", "test_canaries.py", "test_backup.py",
+         "test_restarts.py", "test_fleet.py", "test_burst.py", "browser/test_admins.py")  # fmt: skip
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -30,6 +33,14 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def shop(tmp_path: Path) -> Iterator[World]:
     with world(tmp_path) as one:
         yield one
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def turn(item: pytest.Item) -> int:
+        path = str(item.path)
+        return next((number for number, one in enumerate(FIRST) if path.endswith(one)), len(FIRST))
+
+    items.sort(key=turn)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
