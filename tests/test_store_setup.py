@@ -1,7 +1,7 @@
 """Connecting stores: announced first, by OAuth, by client credentials or by a token; tokens renewed once at a time."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import requests
 from click.testing import CliRunner
+from sqlalchemy import Engine, create_engine, event
 from werkzeug.test import Client
 
 from plugin import store_setup, subscriptions
@@ -21,13 +22,16 @@ from plugin.errors import FixTheSetup, NothingHere, SignInAgain, TryLater
 from plugin.runtime import carry_out
 from plugin.sandbox import store as sandbox
 from plugin.secrets import Keys
-from plugin.shapes import Way
+from plugin.shapes import Customer, Place, Way
 from plugin.stores.connections import SqlConnections
+from plugin.stores.database import open_database
 from plugin.stores.keys import open_keys, rotate
 from plugin.stores.orders import SqlOrders
+from plugin.stores.privacy import SqlPrivacy
 from plugin.stores.runs import SqlRuns
 from plugin.tokens import SessionClaims, Tokens
 from plugin.web import create_web
+from tests.databases import Postgres
 from tests.shared import ROOT, vectors
 from tests.world import DOMAIN, REFUND, SECRET, World, _bundle, with_settings, world
 
@@ -387,3 +391,61 @@ def test_an_admin_adds_lists_sets_and_removes_stores(shop: World) -> None:
     assert "gone" in command(shop, "list").output
     row = shop.app.connections.get(DOMAIN)
     assert row is not None and row.app_secrets == ("its secret",)
+
+
+# ---------------------------------------------------------------- others at the same moment
+
+
+@pytest.fixture
+def shared(postgres: Postgres) -> Iterator[Engine]:
+    """On SQLite nobody comes between a reading and a writing of ours."""
+    engine = open_database(postgres.fresh())
+    yield engine
+    engine.dispose()
+
+
+def once_after(engine: Engine, sentence: str, act: Callable[[], None]) -> None:
+    """What another process does just after this one read something."""
+    seen: list[str] = []
+
+    def watch(*args: Any) -> None:
+        if sentence in args[2] and not seen:
+            seen.append(args[2])
+            act()
+
+    event.listen(engine, "after_cursor_execute", watch)
+
+
+def test_of_two_first_starts_one_makes_the_key_of_e_mails(shared: Engine) -> None:
+    other = create_engine(shared.url)
+    once_after(shared, "FROM sealed_keys", lambda: first.append(open_keys(other, (SECRET,))))
+    first: list[Keys] = []
+    assert open_keys(shared, (SECRET,)).email_hash("a@b.c") == first[0].email_hash("a@b.c")
+    other.dispose()
+
+
+def test_a_database_of_another_secret_is_not_opened(engine: Engine) -> None:
+    open_keys(engine, (SECRET,))
+    with pytest.raises(FixTheSetup, match="not the secret that this database was written with"):
+        open_keys(engine, (NEW_SECRET,))
+
+
+def test_what_is_forgotten_while_the_secret_changes_stays_forgotten(shared: Engine) -> None:
+    place, keys = Place(DOMAIN, "7"), open_keys(shared, (NEW_SECRET, SECRET))
+    header = {"name": "#7", "createdAt": "2026-11-01T10:00:00Z", "updatedAt": "2026-11-01T10:00:00Z"}
+    orders = SqlOrders(shared, keys)
+    orders.put_header(place, "ada@example.com", header, webhook=None)
+    orders.put_snapshot(place, {"name": "#7"}, datetime.now(UTC))
+    other = create_engine(shared.url)
+    gone = SqlPrivacy(other, keys)
+    once_after(shared, "orders.snapshot IS NOT NULL", lambda: gone.forget(DOMAIN, Customer("", "", ""), [place]))
+    rotate(shared, keys.box(), lambda line: None)
+    assert orders.order(place) is None
+    other.dispose()
+
+
+def test_scopes_of_a_store_without_tokens_are_nobodys(shop: World) -> None:
+    shop.app.connections.end(DOMAIN, "gone", "removed", shop.tools.clock.now())
+    shop.app.connections.set_scopes(DOMAIN, frozenset({"read_orders"}), shop.tools.clock.now())
+    row = shop.app.connections.get(DOMAIN)
+    assert row is not None and row.grant is None
