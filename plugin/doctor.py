@@ -19,6 +19,7 @@ from plugin.subscriptions import TOPICS, missing
 SHOP = "query Doctor { shop { myshopifyDomain } currentAppInstallation { accessScopes { handle } } }"
 SKEW = 5.0  # seconds a clock may be off: tokens are given ten
 NOTES_LATE = timedelta(minutes=15)
+PRIVACY_LATE = timedelta(days=14)
 VERSION_YEARS, VERSION_SOON = 1, timedelta(days=60)  # Shopify serves a version for at least a year
 NETWORK = "Look at the network from here, and at https://www.shopifystatus.com."
 VERSION = "Shopify has dropped the version in plugin.yaml: install the newer program."
@@ -27,6 +28,7 @@ OLD = "read_all_orders"
 SECRETS = "Set ORDER_ACTIONS_SHOPIFY_CLIENT_SECRETS, or give the secret of a custom app with its token."
 TIME = "Let a time service set the clock of this machine: timedatectl set-ntp true"
 LIFT = "Look at what it says, then: order-actions alarms lift {} (docs/operations.md, Alarms)."
+CLOSE = "Have the open runs of these orders decided about; see order-actions privacy list."
 DECIDE = "Somebody with the permission decides: on the card, or order-actions runs resolve."
 
 
@@ -48,7 +50,7 @@ def examine(app: App) -> list[Check]:
     """Everything, with a few harmless calls to Shopify and the CRM. Without a database there is nothing more to see."""
     checks = list(of_database(app.tools))
     if all(one.ok for one in checks[:1]):
-        checks += [*of_work(app.tools), *of_crm(app.tools)]
+        checks += [*of_work(app.tools), *of_privacy(app), *of_crm(app.tools)]
         rows = app.connections.all()
         checks += [check for row in rows for check in of_store(app, row)]
         if not rows:
@@ -115,6 +117,16 @@ def _doubts(tools: Tools, doubts: Sequence[Doubt]) -> Check:
 def _alarm(alarm: Alarm) -> Check:
     whose = f" of agent {alarm.agent_id}" if alarm.agent_id else ""
     return Check(f"alarm {alarm.id}", f"{alarm.kind}, {alarm.store}{whose}: {alarm.text}", LIFT.format(alarm.id))
+
+
+def of_privacy(app: App) -> Iterator[Check]:
+    """Nothing while none waits; thirty days are given to carry one out."""
+    waiting = [one.asked_at for one in app.privacy.all() if one.done_at is None]
+    if waiting:
+        age = app.tools.clock.now() - min(waiting)
+        cure = CLOSE if age > PRIVACY_LATE else ""
+        more = f"{_many(len(waiting), 'request')}, the oldest for {span(age)}"
+        yield Check("privacy", "requests wait for open runs or notes", cure, more)
 
 
 # ---------------------------------------------------------------- the CRM

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ from sqlalchemy import select
 from werkzeug.test import Client, TestResponse
 
 from plugin import privacy
+from plugin.app import SystemClock
 from plugin.cli import cli
+from plugin.doctor import of_privacy
 from plugin.runtime import carry_out
 from plugin.shapes import Place
 from plugin.stores.tables import connections, crm_orders, customers_seen, metadata, orders, webhooks_seen
@@ -22,6 +26,13 @@ from tests.world import BASE, DOMAIN, REFUND, World, variables, with_settings, w
 
 TYPED = "came broken, says Ada"
 EMAIL = "ada@example.com"
+
+
+class Later(SystemClock):
+    """A clock that is three weeks on."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=21)
 
 
 @pytest.fixture
@@ -86,6 +97,11 @@ def test_an_open_run_is_waited_for(shop: World) -> None:
     assert privacy.carry_out(shop.app) == 0
     assert shop.tools.orders.order(shop.place(1001)) is not None
     assert "waits" in privacy.listed(shop.app)[0]
+    (check,) = of_privacy(shop.app)
+    assert (check.ok, check.found) == (True, "requests wait for open runs or notes")
+    later = replace(shop.tools, clock=Later())
+    (check,) = of_privacy(replace(shop.app, tools=later))
+    assert check.cure.startswith("Have the open runs")
     with_settings(shop, settle_time=0)
     assert not carry_out(shop.tools, run_id, 5.0).open
     deliver_notes(shop.tools)
