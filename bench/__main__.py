@@ -20,6 +20,8 @@ from bench.speed import Row, everything
 from bench.web import Memory, Rate
 from tests.world import world
 
+RATES = ("what", "engine", "baseline", "ours", "ratio", "baseline p99", "ours p99")
+
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
@@ -80,32 +82,34 @@ def main(many: int) -> None:
         print(_table(["what", "baseline", "baseline takes", "ours takes", "ratio"],
                      [_time(row) for row in everything(Path(two))]), flush=True)  # fmt: skip
     with databases() as found:
-        _loads(found, many)
+        _money(found)
+        _web(found, many)
     print(f"Took {time.perf_counter() - start:.0f} s. Only the ratios can be compared between machines.")
 
 
-def _loads(found: dict[str, str], many: int) -> None:
-    rates = [commits.measure(engine, url) for engine, url in found.items()]
-    waves = []
+def _money(found: dict[str, str]) -> None:
+    rates, waves = [commits.measure(engine, url) for engine, url in found.items()], []
     for latency in refunds.LATENCIES:
         for engine, url in found.items():
             pressed = refunds.measure(engine, url, latency)
             rates.append(pressed.rate)
             waves += [_wave(engine, pressed.rate.what.replace("refunds", said), status, pressed.wave)
                       for status, said in ((200, "carried out"), (503, "refused"))]  # fmt: skip
-    webs = [web.measure(engine, url, many) for engine, url in found.items()]
-    rates += [row for one in webs for row in one.rates]
-    print("A second, and the time within which 99 of 100 were done: 8 at once, 2 web processes; baselines are\n"
-          "an insert committed by the bare driver, the two calls by requests, and a bare Flask app\n")  # fmt: skip
-    print(_table(["what", "engine", "baseline", "ours", "ratio", "baseline p99", "ours p99"],
-                 [_rate(row) for row in rates]))  # fmt: skip
+    print("A second, beside an insert committed by the bare driver, and the two calls by requests\n")
+    print(_table(RATES, [_rate(row) for row in rates]))
     print(f"A full server: {refunds.ORDERS} presses at once\n")
-    print(_table(["engine", "presses", "how many", "half within", "p99"], waves))
+    print(_table(["engine", "presses", "how many", "half within", "p99"], waves), flush=True)
+
+
+def _web(found: dict[str, str], many: int) -> None:
+    webs = [web.measure(engine, url, many) for engine, url in found.items()]
     stored = [_wave(engine, f"{orders:,}", 200, load) for one in webs for engine, orders, load in one.stored]
+    print(f"A second, {web.THREADS} at once and 2 web processes, beside a bare Flask app\n")
+    print(_table(RATES, [_rate(row) for one in webs for row in one.rates]))
     print("The list of orders, by how many are stored\n")
     print(_table(["engine", "orders", "how many", "half within", "p99"], stored))
     print("MiB of a web process after the load: all it maps, and its share of it\n")
-    print(_table(["who", "engine", "RSS", "PSS"], [_memory(row) for one in webs for row in one.memory]))
+    print(_table(["who", "engine", "RSS", "PSS"], [_memory(row) for one in webs for row in one.memory]), flush=True)
 
 
 if __name__ == "__main__":
