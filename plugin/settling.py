@@ -25,6 +25,7 @@ NOT_PAID = "The refund is recorded in Shopify, but the payment provider did not 
 OTHER_MONEY = "Shopify paid back another amount than was asked for. Compare the order in Shopify with this run."
 NEVER_PAID = "Shopify did this, but shows no refund of it. Look at the order in Shopify."
 NEVER_ENDED = "Shopify accepted the cancel, but has not cancelled the order. Look at the order in Shopify."
+ONE_OF_TWO = "This was sent twice, as no answer came, and Shopify refused one of the two. Look at the order in Shopify."
 CHANGED = "Shopify says this failed, but the order changed meanwhile. Look at the order in Shopify."
 
 
@@ -167,6 +168,9 @@ def _job_failed(work: Work, step: Step, spec: StepSpec, node: Mapping[str, Any])
     """A failed job is proof that nothing happened only if the order stands still."""
     if not same_world(work.run, step, look(work.tools, work.run.place).facts):
         work.record(step, StepState.REVIEW, error=CHANGED)
+        return False
+    if step.attempts > 1 and not OPERATIONS[step.root].keyed:  # the call before it may still be on its way
+        work.record(step, StepState.REVIEW, error=ONE_OF_TWO)
         return False
     errors = tuple(UserError(one["message"], tuple(one["field"] or ()), one["code"]) for one in node["errors"])
     words, mark = words_for(work, spec, errors) if errors else ("Shopify could not do this.", None)

@@ -18,7 +18,7 @@ from plugin.sandbox.store import cancels, refunds
 from plugin.sandbox.store.amounts import Bag
 from plugin.sandbox.store.making import Item, Plan
 from plugin.sandbox.store.orders import Behaviour, Payment
-from plugin.settling import NEVER_PAID, OTHER_MONEY
+from plugin.settling import NEVER_PAID, ONE_OF_TWO, OTHER_MONEY
 from plugin.shapes import Run, StepState
 from tests.inside import Inside, back, inside
 from tests.world import CANCEL, REFUND, mistakes
@@ -196,6 +196,17 @@ def test_a_cancel_whose_job_fails_on_an_order_that_stands_still_is_a_failure(sho
     id = shop.put(replace(MUGS, behaviour=Behaviour(cancel_fails="No such place")))
     assert told(cancel(shop, id)) == (False, "failed", "Shopify refused to cancel - No such place")
     assert back(shop.order(id)) == []
+
+
+def test_a_job_that_fails_says_nothing_of_the_same_cancel_that_was_sent_before(shop: Inside) -> None:
+    id = shop.put(replace(MUGS, behaviour=Behaviour(cancel_fails="No such place")))
+    run = cancel(shop, id, lambda _: Reply(None, b"", "cut", "ReadTimeout"))
+    shop.clock.sleep(430)
+    for _ in range(4):
+        run = carry_out(shop.tools, run.id, 5.0)
+        shop.clock.sleep(1)
+    assert (run.open, run.steps[0].state, run.steps[0].attempts) == (True, StepState.REVIEW, 2)
+    assert run.steps[0].error == ONE_OF_TWO
 
 
 def test_a_job_that_is_done_before_its_order_shows_it_is_followed_on(shop: Inside) -> None:
