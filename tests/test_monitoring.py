@@ -233,7 +233,7 @@ def serving(environ: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[str
         yield _listening(process.stdout, told), process, told
     finally:
         process.send_signal(signal.SIGTERM)
-        rest = process.communicate(timeout=30)[0]
+        rest = process.communicate(timeout=90)[0]  # a process that is just being born hears of the end after 50 s
         told += [json.loads(line) for line in rest.splitlines()]
 
 
