@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 3
+WORKERS ?= 2
 
 MONEY := $(addprefix tests/test_,$(addsuffix .py,money verdicts outcomes reconcile review runtime stores rules migrations pace alarms monitoring backup store_setup privacy webhooks guard oversight))
 
