@@ -3,11 +3,13 @@
 import itertools
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, delete, event, select, text
@@ -434,6 +436,39 @@ def test_what_is_committed_is_on_the_disk_whatever_the_database_was_told(databas
         told = [tx.exec_driver_sql(one).scalar() for one in asked[engine.dialect.name]]
     engine.dispose()
     assert told == {"sqlite": ["wal", 2], "postgresql": ["on"]}[engine.dialect.name]
+
+
+@pytest.mark.parametrize("tries", [1000, 1])
+def test_a_writer_waits_for_the_writer_of_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    monkeypatch.setattr("plugin.stores.database.QUICK_TRIES", tries)
+    ours, theirs = (open_database(f"sqlite:///{tmp_path / 'shared.sqlite'}") for _ in range(2))
+    done: list[str] = []
+
+    def write() -> None:
+        SqlOrders(ours, KEYS).mark_listed("s", "a@example.com", NOW)
+        done.append("ours")
+
+    with theirs.begin():
+        waiting = threading.Thread(target=write)
+        waiting.start()
+        time.sleep(0.2)
+        done.append("theirs")
+    waiting.join()
+    for one in (ours, theirs):
+        one.dispose()
+    assert done == ["theirs", "ours"]
+
+
+def test_a_connection_that_writes_twice_keeps_its_turn_and_gives_it_back(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'own.sqlite'}")
+    with engine.connect() as tx:
+        for number in range(2):
+            tx.execute(text(f"CREATE TABLE t{number} (x)"))
+            tx.commit()
+    SqlOrders(engine, KEYS).mark_listed("s", "a@example.com", NOW)
+    engine.dispose()
 
 
 def cut_off(url: str) -> Engine:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, Row, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from plugin.shapes import ConnectedStore, Grant, Way
+from plugin.stores.database import glance
 from plugin.stores.tables import connections, oauth_states
 
 STATE_SECONDS = 600
@@ -21,14 +22,15 @@ class SqlConnections:
 
     def __init__(self, engine: Engine, box: MultiFernet) -> None:
         self._engine = engine
+        self._glance = glance(engine)
         self._box = box
 
     def all(self) -> Sequence[ConnectedStore]:
-        with self._engine.connect() as tx:
+        with self._glance.connect() as tx:
             return [self._store(row) for row in tx.execute(select(connections).order_by(connections.c.domain))]
 
     def get(self, domain: str) -> ConnectedStore | None:
-        with self._engine.connect() as tx:
+        with self._glance.connect() as tx:
             row = tx.execute(select(connections).where(connections.c.domain == domain)).first()
         return self._store(row) if row else None
 

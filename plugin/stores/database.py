@@ -1,6 +1,7 @@
 """Opens a database: SQLite for one machine, PostgreSQL for many; both keep what they say they have kept."""
 
 import sqlite3
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -16,9 +17,12 @@ from plugin.stores.migrations import HEAD, newer
 # An installation may trade durability for speed; a promise to have written down a refund may not be traded.
 _DURABLE = "SET synchronous_commit = on"
 RESTED = 1.0  # seconds
+QUICK_TRIES = 1000
+TURN = 10.0  # seconds, like busy_timeout: after that SQLite itself decides
 LOCK_TRIES = 200  # ten seconds, like busy_timeout
 POOL = 15  # connections of a process; all are kept, as opening one takes long
-_PRAGMAS = ("busy_timeout=10000", "synchronous=FULL", "foreign_keys=ON")
+_PATIENCE = "busy_timeout=10000"
+_PRAGMAS = (_PATIENCE, "synchronous=FULL", "foreign_keys=ON")
 
 
 def open_database(url: str) -> Engine:
@@ -141,7 +145,7 @@ def _ask_after_a_rest(engine: Engine) -> None:
 
 def _sqlite(engine: Engine) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    _take_turns(engine)
     return engine
 
 
@@ -167,7 +171,43 @@ def _use_wal(cursor: DBAPICursor) -> None:
     raise FixTheSetup("The database file is locked by another program.")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    """A writer waits for the writer before it. One that begins as a reader would be refused instead."""
-    looks = connection.get_execution_options().get("reads", False)
-    connection.exec_driver_sql("BEGIN" if looks else "BEGIN IMMEDIATE")
+def _take_turns(engine: Engine) -> None:
+    """A writer waits for the writer before it. One that begins as a reader would be refused instead.
+
+    SQLite lets waiters sleep and try again, ever longer. So the writers of a process queue here, where the next
+    one wakes at once, and only one of them asks again and again for the lock that another process holds.
+    """
+    turn = threading.Lock()
+
+    def begin(connection: Connection) -> None:
+        looks = connection.get_execution_options().get("reads", False)
+        if looks:
+            connection.exec_driver_sql("BEGIN")
+            return
+        if not connection.info.get("turn"):
+            connection.info["turn"] = turn.acquire(timeout=TURN)
+        _begin_writing(connection)
+
+    def left(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        if record.info.pop("turn", False):
+            turn.release()
+
+    event.listen(engine, "begin", begin)
+    event.listen(engine, "checkin", left)
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Asked for a second without SQLite's own sleeps; then once more with its patience and its error."""
+    raw = connection.connection.driver_connection
+    assert raw is not None
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        for _ in range(QUICK_TRIES):
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError:
+                time.sleep(0.001)
+    finally:
+        raw.execute(f"PRAGMA {_PATIENCE}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
