@@ -131,7 +131,7 @@ def _python(code: str) -> None:
 def _demo() -> float:
     command = [sys.executable, "-m", "plugin", "demo", "--port", "0", "--no-open"]
     start = time.perf_counter()
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as started:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as started:
         try:
             opened = next((line for line in started.stdout or () if "Open " in line), None)
             if opened is None:
