@@ -92,7 +92,7 @@ def judge(tools: Tools, session: Session, filled: Draft, run_id: str) -> tuple[F
             by_field.setdefault(guard.target or "", str(guard.text(filled.scope)))
     planned = None
     if not by_field:
-        planned = plan.build(filled.action, filled.scope, run_id, filled.seen.facts, tools.query)
+        planned = _plan(tools, filled, run_id)
         try:
             check_limit(session.agent, planned, *tools.runs.moved(session.agent.id, filled.seen.place))
         except NotAllowed as error:
@@ -103,6 +103,14 @@ def judge(tools: Tools, session: Session, filled: Draft, run_id: str) -> tuple[F
         by_field.setdefault(name, sentence)
     others += [by_field.pop("")] if "" in by_field else []
     return (FixTheForm(by_field, others) if by_field or others else None), planned
+
+
+def _plan(tools: Tools, filled: Draft, run_id: str) -> Plan:
+    try:
+        return plan.build(filled.action, filled.scope, run_id, filled.seen.facts, tools.query)
+    except (ExprError, ValueError, KeyError) as error:
+        words = f"The calls of {filled.action.title} cannot be made here ({error}). Work on this order in Shopify."
+        raise ActInShopify(words) from error
 
 
 def unavailable(action: Action, scope: Scope, store: StoreInfo) -> tuple[str | None, str | None]:

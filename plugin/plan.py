@@ -83,6 +83,8 @@ def money_moved(root: str, variables: Mapping[str, Any], facts: OrderFacts) -> t
         )
         return amount, shop
     if moves is Moves.NET_PAYMENT and any(variables.get(name) for name in ("refundMethod", "refund")):
+        if not facts.net_presentment > 0:  # what comes back later, as a refund that fails, would be paid uncounted
+            raise ValueError("a cancel asks for a refund only while something is paid: leave `refundMethod` out")
         return facts.net_presentment, facts.net_shop
     return Money.zero(currency), Money.zero(facts.net_shop.currency)
 

@@ -26,6 +26,7 @@ from plugin.shapes import Agent, OrderFacts, RefundSeen, Resolution, Run, Step, 
 from plugin.telling import made_by, partly_paid, unpaid
 
 REVIEW = "shopify.runs.review"
+NOT_DONE_AFTER = 3  # settle times: a server that stood still may have sent late, and nothing mends a wrong "not done"
 SEND_WITHIN = 23 * 3600.0  # Shopify keeps a key for 24 hours (docs: usage/idempotent-requests)
 MAX_REASON = 500
 AGAIN, DONE, CANCELLED, REFUND, NOT_DONE = "again", "done", "cancelled", "refund", "not-done"
@@ -184,22 +185,23 @@ def _taken(work: Work, step: Step, order: OrderFacts, how: str) -> list[RefundSe
 
 def choices(work: Work, step: Step, order: OrderFacts) -> list[Choice]:
     """Everything a person could decide about the step, in the order it is offered; once Shopify can no longer
-    carry it out, at least one is open."""
+    carry it out, however late a server sent it, at least one is open."""
     waits = _waits(work, step)
     same = _same_cancel if _cancels(step) else _same_refunds
-    return [_again(work, step, order, waits), *same(work, step, order, waits), _not_done(step, order, waits)]
+    late = _waits(work, step, NOT_DONE_AFTER)
+    return [_again(work, step, order, waits), *same(work, step, order, waits), _not_done(step, order, late)]
 
 
 def _cancels(step: Step) -> bool:
     return OPERATIONS[step.root].moves is Moves.NET_PAYMENT
 
 
-def _waits(work: Work, step: Step) -> str | None:
-    return _until(work) if step.receipt is None else None
+def _waits(work: Work, step: Step, times: int = 1) -> str | None:
+    return _until(work, times) if step.receipt is None else None
 
 
-def _until(work: Work) -> str | None:
-    until = decided_by(work.tools, work.run)
+def _until(work: Work, times: int = 1) -> str | None:
+    until = decided_by(work.tools, work.run, times)
     if until is None:
         return None
     return f"Shopify may still carry out the last attempt. This can be decided from {clock_time(until)} on."
@@ -308,12 +310,12 @@ def _since(run: Run, order: OrderFacts) -> list[RefundSeen]:
     return [one for one in order.refunds if one.id not in before and one.refunded > 0]
 
 
-def decided_by(tools: Tools, run: Run) -> datetime | None:
-    """When the settle time of a call in doubt ends; None when it has, or nothing is in doubt."""
+def decided_by(tools: Tools, run: Run, times: int = 1) -> datetime | None:
+    """When so many settle times of a call in doubt have passed; None when they have, or nothing is in doubt."""
     step = in_doubt(run)
     if step is None or step.last_sent_at is None:
         return None
-    until = step.last_sent_at + timedelta(seconds=settle_time(tools, run.place))
+    until = step.last_sent_at + timedelta(seconds=times * settle_time(tools, run.place))
     return until if until > tools.clock.now() else None
 
 

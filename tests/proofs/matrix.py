@@ -190,9 +190,9 @@ class Play:
 
     def _decide(self) -> None:
         runs = self.lab.tools.runs.runs_of(self.place)
-        agent = self.lab.session(self.story.number).agent
 
         def decide() -> None:
+            agent = self.lab.session(self.story.number).agent
             resolve(self.lab.tools, agent, runs[0].id, "again", "looked in Shopify")
 
         for _ in range(6):  # nothing may be decided while Shopify could still carry it out, or while a lease holds
@@ -362,11 +362,15 @@ def main() -> None:
     with database_of(given.engine) as url:
         lab = Lab(url)
         table = cells(traces(lab), given.visits, given.stories)
-        wrong = [(cell, said) for cell in table if (said := play(lab, cell))]
-    for cell, said in wrong:
-        print(f"{cell}: {'; '.join(said)}")
+        wrong = 0
+        for done, cell in enumerate(table, 1):
+            if said := play(lab, cell):
+                wrong += 1
+                print(f"{cell}: {'; '.join(said)}", flush=True)
+            if done % 500 == 0:
+                print(f"{done} of {len(table)} cells, {wrong} wrong", flush=True)
     pairs = len({(cell.point, cell.kind) for cell in table})
-    print(f"{len(table)} cells ({pairs} pairs of point and kind) on {given.engine}: {len(wrong)} wrong")
+    print(f"{len(table)} cells ({pairs} pairs of point and kind) on {given.engine}: {wrong} wrong")
     raise SystemExit(bool(wrong))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from plugin import flow, reading, settling
@@ -91,9 +93,18 @@ def planned(form: Form, slot: int, seen: reading.Seen) -> Plan:
     plan = form.plans[slot]
     steps = []
     for step in plan.steps:
-        moves, shop = money_moved(step.root, parsed(step.body)[1], seen.facts)
-        steps.append(replace(step, moves=moves, moves_shop=shop))
+        body = step.body if seen.facts.net_presentment > 0 else unpaid(step.body)
+        moves, shop = money_moved(step.root, parsed(body)[1], seen.facts)
+        steps.append(replace(step, body=body, moves=moves, moves_shop=shop))
     return replace(plan, steps=tuple(steps))
+
+
+@lru_cache(maxsize=64)
+def unpaid(body: bytes) -> bytes:
+    """What the action sends while nothing is paid: its cancel asks for no refund."""
+    document = json.loads(body)
+    document["variables"].pop("refundMethod", None)
+    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 @dataclass
@@ -106,7 +117,7 @@ class Person:
     refused: int = 0
 
     def come(self, seconds: float) -> None:
-        if self.visits < 60:
+        if self.visits < 100:  # every quarter of an hour until the day is over
             self.world.hub.spawn(seconds, self._decide)
 
     def _decide(self) -> None:
