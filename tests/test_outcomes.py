@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plugin import flow
-from plugin.errors import LookAgain, TryLater
+from plugin.errors import ActInShopify, LookAgain, TryLater
 from plugin.ports import Reply
 from plugin.reconcile import CANCELLED_BY_OTHERS
 from plugin.review import resolve
@@ -96,6 +96,16 @@ def test_without_words_of_the_action_shopifys_own_are_said(shop: Inside) -> None
     shop.app = replace(shop.app, tools=replace(shop.tools, bundle=bundle))
     _, run = refund(shop, shop.put(MUGS), answer(refused("Nothing doing")))
     assert told(run) == (False, "failed", "Nothing doing")
+
+
+def test_a_cancel_that_asks_for_a_refund_of_nothing_is_never_planned(shop: Inside) -> None:
+    """Money that comes back later, as a refund by hand that fails, would be paid out and counted by nobody."""
+    action, way = shop.tools.bundle.actions[CANCEL], {"refundMethod": {"originalPaymentMethodsRefund": True}}
+    asking = replace(action.steps[0], variables=lambda scope: {**action.steps[0].variables(scope), **way})
+    bundle = replace(shop.tools.bundle, actions={CANCEL: replace(action, steps=(asking, *action.steps[1:]))})
+    shop.app = replace(shop.app, tools=replace(shop.tools, bundle=bundle))
+    with pytest.raises(ActInShopify, match="asks for a refund only while something is paid: leave `refundMethod` out"):
+        shop.open(shop.put(MUGS, refunded=Decimal("25.00")), CANCEL)
 
 
 # ---------------------------------------------------------------- not proved

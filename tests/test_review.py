@@ -12,15 +12,16 @@ import pytest
 from plugin import metrics
 from plugin.codec import encode
 from plugin.errors import LookAgain, TryLater
+from plugin.filters import clock_time
 from plugin.money import Money
 from plugin.ports import Reply
 from plugin.reading import look
-from plugin.review import AGAIN, CANCELLED, NOT_DONE, Choice, choices, resolve, work_on
+from plugin.review import AGAIN, CANCELLED, NOT_DONE, NOT_DONE_AFTER, Choice, choices, resolve, work_on
 from plugin.runtime import carry_out
 from plugin.sandbox.store import refunds
 from plugin.sandbox.store.making import CARD, Paid
 from plugin.sandbox.store.orders import Behaviour
-from plugin.settling import NEVER_PAID, NOT_PAID, OTHER_MONEY
+from plugin.settling import NEVER_PAID, NOT_PAID, OTHER_MONEY, SETTLE_TIME
 from plugin.shapes import OrderFacts, RefundSeen, Run, Step, StepState
 from plugin.standing import refunds as refunds_shown
 from plugin.telling import unpaid, what_happened
@@ -142,9 +143,21 @@ def test_nothing_paid_back_cannot_be_said_while_shopify_may_still_carry_it_out(s
     assert "may still carry out the last attempt" in (offered(shop, run)["cancelled"].blocked or "")
 
 
+def test_not_done_waits_longest_as_a_server_that_stood_still_may_have_sent_late(shop: Inside) -> None:
+    _, run = refund(shop, shop.put(MUGS), lambda _: Reply(None, b"", "cut", "ReadTimeout"))
+    shop.clock.sleep(SETTLE_TIME * 2)
+    run = carry_out(shop.tools, run.id, 0.0)
+    assert (run.steps[0].state, open_ways(shop, run)) == (StepState.REVIEW, ["again"])
+    until = clock_time(run.steps[0].last_sent_at + timedelta(seconds=NOT_DONE_AFTER * SETTLE_TIME))
+    assert f"from {until} on" in (offered(shop, run)["not-done"].blocked or "")
+    shop.clock.sleep(SETTLE_TIME)
+    assert open_ways(shop, run) == ["again", "not-done"]
+
+
 def test_a_cancel_of_somebody_else_is_not_closed_as_ours_with_nothing_paid_back(shop: Inside) -> None:
     run = unpaid_cancel(shop)
-    other = replace(run.steps[0], marker="[ref OTHERS]", receipt=None)
+    sent = shop.clock.now() - timedelta(seconds=NOT_DONE_AFTER * SETTLE_TIME)
+    other = replace(run.steps[0], marker="[ref OTHERS]", receipt=None, last_sent_at=sent)
     assert open_ways(shop, replace(run, steps=(other,))) == ["not-done"]
 
 
