@@ -208,8 +208,8 @@ def _press(
     if plan.moves(planned) != claims.moves:
         return _form(tools, tokens, session, filled, claims.run_id, refused=FixTheForm({}, [OTHER_AMOUNT]))
     reached(Point.VALIDATED)
-    run = _begin(tools, session, filled, planned, raw, read_at)
-    run = carry_out(tools, run.id, PATIENCE, fresh=True)
+    _begin(tools, session, filled, planned, raw, read_at)
+    run = carry_out(tools, claims.run_id, PATIENCE, fresh=True)
     reached(Point.ANSWER_READY)
     if not run.open and (run.outcome or {}).get("state") == "failed":
         return _proved_failure(tools, tokens, session, filled, run)
@@ -218,7 +218,7 @@ def _press(
 
 def _begin(
     tools: Tools, session: Session, filled: Draft, planned: Plan, raw: Mapping[str, Any], read_at: datetime
-) -> Run:  # fmt: skip
+) -> None:  # fmt: skip
     """The last gate before the run is written: permission and limit are checked here again."""
     agent, place, action = session.agent, filled.seen.place, filled.action
     require(agent, action.permission, tools.bundle.permissions)
@@ -253,8 +253,8 @@ def _begin(
         if stop.raised:
             tell("alarm.raised", alarm=stop.alarm_id, kind=AlarmKind.PACE, store=place.store, agent=agent.id)
         raise
-    tell("run.begun", run)
-    return run
+    if run is not None:
+        tell("run.begun", run)
 
 
 def sent(tools: Tools, tokens: Tokens, session: Session, place: Place, action_id: str, token: str) -> View:

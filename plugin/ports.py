@@ -117,8 +117,8 @@ class NewRun:
 class Runs(Protocol):
     """Tables `runs`, `steps` and `outbox`. Every method is one committed transaction."""
 
-    def begin(self, new: NewRun, now: datetime) -> Run:
-        """Write run and steps as `intent`. The same id again gives the run as it stands.
+    def begin(self, new: NewRun, now: datetime) -> Run | None:
+        """Write run and steps as `intent`. None when the same form wrote them before: nothing is begun anew.
 
         Raises WaitForRun when another run is open on the order (a unique index, not a look), LookAgain
         when one was closed after `read_at`: what the form was judged by may be old; AskAnAdmin when an alarm

@@ -13,7 +13,7 @@ import requests
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from plugin import alarms, logs, metrics
+from plugin import alarms, logs, metrics, points
 from plugin.runtime import carry_out
 from plugin.shapes import Identity, Note
 from plugin.sync import deliver_notes
@@ -50,6 +50,24 @@ def test_a_refund_is_told_step_by_step_each_with_its_run(shop: World, out: io.St
     ]  # fmt: skip
     assert [{key: one[key] for key in about} for one in told] == [about] * 6
     assert (told[2]["verdict"], told[2]["attempt"], told[5]["outcome"]) == ("done", 1, "done")
+
+
+def test_a_form_that_was_pressed_twice_at_once_is_told_and_counted_as_one_run(
+    shop: World, out: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view, counted = shop.preview(1001, REFUND, shop.open(1001, REFUND), lines=["1", "0"]), []
+    monkeypatch.setattr(metrics, "count", lambda name, **labels: counted.append(name))
+    heard: list[Any] = []
+
+    def press(point: points.Point) -> None:
+        if point is points.Point.VALIDATED and not heard:
+            heard.append(None)
+            heard.append(outcome(shop.submit(1001, REFUND, view, lines=["1", "0"])))
+
+    monkeypatch.setattr(points, "hook", press)
+    assert outcome(shop.submit(1001, REFUND, view, lines=["1", "0"])) == heard[1]
+    assert [one["event"] for one in lines(out)].count("run.begun") == 1
+    assert counted.count("runs_begun") == 1
 
 
 class Broken:

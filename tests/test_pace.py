@@ -135,13 +135,11 @@ class TestPaceWhereRunsAreWritten:
         with pytest.raises(AskAnAdmin, match="3 refunds"):
             runs.begin(new(5, TWO_EACH), NOW)
 
-    def test_a_run_known_already_is_told_as_it_stands_whatever_is_stopped(
-        self, shelf: tuple[SqlRuns, SqlWatch]
-    ) -> None:
+    def test_a_run_known_already_is_not_begun_anew_whatever_is_stopped(self, shelf: tuple[SqlRuns, SqlWatch]) -> None:
         runs, watch = shelf
-        first = runs.begin(new(1, TWO_EACH), NOW)
+        runs.begin(new(1, TWO_EACH), NOW)
         runs.begin(new(2, TWO_EACH), NOW)
-        assert runs.begin(new(1, TWO_EACH), NOW) == first
+        assert runs.begin(new(1, TWO_EACH), NOW) is None
         assert watch.alarms(active=True) == []
 
     def test_what_moves_no_money_is_never_stopped(self, shelf: tuple[SqlRuns, SqlWatch]) -> None:

@@ -88,8 +88,10 @@ class TestRuns:
             ("refund", StepState.INTENT, b"{}", FIVE, 0)
         ]
 
-    def test_the_same_run_twice_is_the_same_run(self, runs: SqlRuns) -> None:
-        assert runs.begin(new(), NOW) == runs.begin(new(), NOW + timedelta(seconds=1))
+    def test_the_same_run_twice_is_begun_once(self, runs: SqlRuns) -> None:
+        first = runs.begin(new(), NOW)
+        assert runs.begin(new(), NOW + timedelta(seconds=1)) is None
+        assert runs.newest(9) == [first]
 
     def test_the_same_id_with_another_plan_is_refused(self, runs: SqlRuns) -> None:
         runs.begin(new(), NOW)

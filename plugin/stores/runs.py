@@ -42,7 +42,7 @@ class SqlRuns:
         self._glance = glance(engine)
         self._box = box
 
-    def begin(self, new: NewRun, now: datetime) -> Run:
+    def begin(self, new: NewRun, now: datetime) -> Run | None:
         plan = new.plan
         try:
             with self._engine.begin() as tx:
@@ -52,12 +52,11 @@ class SqlRuns:
                 reached(Point.RUN_WRITTEN)
             reached(Point.RUN_COMMITTED)
         except IntegrityError:
-            return self._already(new)
+            self._already(new)
+            return None
         if stop is not None:
             raise stop
-        started = self.run(plan.run_id)
-        assert started is not None
-        return started
+        return self.run(plan.run_id)
 
     def _insert(self, tx: Connection, new: NewRun, now: datetime) -> None:
         plan = new.plan
@@ -68,12 +67,13 @@ class SqlRuns:
         for position, step in enumerate(plan.steps):
             tx.execute(insert(steps).values(**_step_values(plan.run_id, position, step)))
 
-    def _already(self, new: NewRun) -> Run:
+    def _already(self, new: NewRun) -> None:
+        """Returns when it is the same form once more."""
         same = self.run(new.plan.run_id)
         if same is not None:
             if same.digest != new.plan.digest:
                 raise LookAgain("This form was already sent with other values. Look at the order again.")
-            return same
+            return
         other = self.open_run(new.place)
         if other is None:
             raise LookAgain("The order changed just now. Look at it again.")

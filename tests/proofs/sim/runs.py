@@ -43,13 +43,13 @@ class MemoryRuns:
         self.rows: dict[str, Row] = {}
         self.outbox: dict[str, Waiting] = {}
 
-    def begin(self, new: NewRun, now: datetime) -> Run:
+    def begin(self, new: NewRun, now: datetime) -> Run | None:
         plan, place = new.plan, new.place
         same = self.rows.get(plan.run_id)
         if same is not None:
             if same.run.digest != plan.digest:
                 raise LookAgain("This form was already sent with other values. Look at the order again.")
-            return same.shown()
+            return None
         keys = {step.key for row in self.rows.values() for step in row.steps}
         if keys & {step.key for step in plan.steps}:
             raise LookAgain("The order changed just now. Look at it again.")
