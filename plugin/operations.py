@@ -34,12 +34,7 @@ class Operation:
 
 OPERATIONS: Mapping[str, Operation] = {
     "refundCreate": Operation(
-        Moves.TRANSACTIONS,
-        "userErrors",
-        ("refund",),
-        "the refund was made",
-        "the refund was not made",
-        keyed=True,
+        Moves.TRANSACTIONS, "userErrors", ("refund",), "the refund was made", "the refund was not made", keyed=True,
         reason=("input", "note"),
     ),  # fmt: skip
     "orderCancel": Operation(

@@ -78,3 +78,5 @@ class Rates:
         with self._lock:
             if self._minute == minute:
                 self._left[who] = max(0, self._left.get(who, 0)) + portion
+
+

@@ -243,22 +243,16 @@ def connect_to_kustomer(it: Planted) -> None:
         "Kustomer's key": crm.state.key, "Kustomer's access token": next(iter(crm.state.access)),
         "Kustomer's refresh token": next(iter(crm.state.refresh)),
     }  # fmt: skip
-    it.ask(
-        "GET",
-        f"/kustomer/callback?state={SECRETS['a state of a stranger']}&code={SECRETS['a code of a stranger']}",
-        client,
-    )
+    it.ask("GET",
+    f"/kustomer/callback?state={SECRETS['a state of a stranger']}&code={SECRETS['a code of a stranger']}", client)
     opened = {"Authorization": f"Bearer {shown('c-kim', conversation='t-kim', handle=handle[1])}"}
     session = json.loads(it.ask("POST", "/session", client, headers=opened))["session"]
     it.values["session token in Kustomer"] = session
     it.ask("GET", "/orders", client, headers={"Authorization": f"Bearer {session}"})
     stranger = shown("c-kim", handle=SECRETS["a handle of a stranger"])
     it.ask("POST", "/session", client, headers={"Authorization": f"Bearer {stranger}"})
-    org = {
-        "Authorization": f"Bearer {COMMAND_SECRET}",
-        "X-Kustomer-Org-Id": kustomer.state.ORG_ID,
-        "X-Kustomer-User-Id": "u-sam",
-    }
+    org = {"Authorization": f"Bearer {COMMAND_SECRET}", "X-Kustomer-Org-Id": kustomer.state.ORG_ID,
+    "X-Kustomer-User-Id": "u-sam"}
     it.values["ticket"] = json.loads(it.ask("POST", "/kustomer/commands/open", client, headers=org, json={}))["ticket"]
     crm.state.faults[:] = ["outage"]
     deliver_orders(app.tools)
@@ -268,7 +262,8 @@ def connect_to_kustomer(it: Planted) -> None:
 
 
 def fail_with_everything(it: Planted) -> None:
-    broken = create_web(replace(it.shop.app, tools=replace(it.shop.tools, host=Broken()))).test_client()  # type: ignore[arg-type]
+    broken = create_web(replace(it.shop.app,
+    tools=replace(it.shop.tools, host=Broken()))).test_client()  # type: ignore[arg-type]
     it.ask("POST", "/session", broken, headers={"Authorization": f"Bearer {SECRETS['a token that is wrong']}"})
     it.ask("GET", "/metrics", headers={"Authorization": f"Bearer {SECRETS['metrics token']}x"})
     it.ask("GET",
@@ -318,8 +313,7 @@ def test_the_search_finds_what_is_there(database: str) -> None:
     engine = open_database(database)
     with engine.begin() as tx:
         tx.execute(insert(used_once).values(kind=PERSONAL["phone"], value="x", until=datetime.now(UTC)))
-        tx.execute(
-            insert(crm_grants).values(handle_hash="x", user_id="x", sealed=b"canary", created_at=datetime.now(UTC))
-        )
+        tx.execute(insert(crm_grants).values(handle_hash="x", user_id="x", sealed=b"canary",
+        created_at=datetime.now(UTC)))
     engine.dispose()
     assert [one for one in (PERSONAL["phone"], "canary") if one not in everything_in(database)] == []

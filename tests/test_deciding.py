@@ -242,7 +242,9 @@ def test_of_two_people_the_second_is_told_that_the_run_went_on(shop: World, clie
     assert [one.agent_name for one in run_of(shop, run_id).resolutions] == ["Ana"]
 
 
-def test_a_press_that_is_not_what_was_shown_or_says_no_reason_decides_nothing(shop: World, client: FlaskClient) -> None:
+def test_a_press_that_is_not_what_was_shown_or_says_no_reason_decides_nothing(
+    shop: World, client: FlaskClient
+) -> None:
     run_id = moved_in_doubt(shop)
     lead = Person(client, run_id)
     for how, shown, reason, told in (

@@ -32,34 +32,10 @@ WORDS = (
     "SANDBOX.myshopify.com",
     str(BASE + 1001), str(BASE + 1002), str(BASE + 1010), "5000000000001001\n", "1" * 21, DOMAIN, REFUND, CANCEL,
 )  # fmt: skip
-BYTES = (
-    b"\xff",
-    b"\xc0\xaf",
-    b"\xed\xa0\x80",
-    b"\x00",
-    b"\xf8\x88\x80\x80\x80",
-    b"%",
-    b"%zz",
-    b"%u0041",
-    b"+",
-    b";",
-    b"&&==",
-)
-METHODS = (
-    "GET",
-    "POST",
-    "PUT",
-    "PATCH",
-    "DELETE",
-    "HEAD",
-    "OPTIONS",
-    "TRACE",
-    "CONNECT",
-    "PROPFIND",
-    "get",
-    "P\x7fST",
-    "",
-)
+BYTES = (b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\x00", b"\xf8\x88\x80\x80\x80", b"%", b"%zz", b"%u0041", b"+", b";",
+b"&&==")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get",
+"P\x7fST", "")
 TYPES = (
     "application/x-www-form-urlencoded", "application/json", "multipart/form-data; boundary=x", "multipart/form-data",
     "multipart/mixed; boundary=\xff", "text/plain", "text/html; charset=utf-7",
@@ -112,9 +88,8 @@ class Attack:
         return self._random.random() < part
 
     def _word(self) -> str:
-        return (
-            self._of(WORDS) if self._often(0.8) else "".join(chr(self._random.randrange(1, 0xD7FF)) for _ in range(9))
-        )
+        return self._of(WORDS) if self._often(0.8) else "".join(chr(self._random.randrange(1,
+        0xD7FF)) for _ in range(9))
 
     def _to(self, made: Environ, rule: str, honest: float = 0.7) -> None:
         """The address of a route, with some of its names replaced, and who asks."""
@@ -159,9 +134,8 @@ class Attack:
             pairs.insert(self._random.randrange(len(pairs)), (self._field(), self._word()))
         pairs = [(name, value) for name, value in pairs if name != "token"]
         whole = self._of(self._loot.forms)
-        pairs.append(
-            ("token", self._of((whole, _flipped(whole, self._random), self._of(self._loot.sessions), self._word())))
-        )
+        pairs.append(("token",
+        self._of((whole, _flipped(whole, self._random), self._of(self._loot.sessions), self._word()))))
         made["body"] = urlencode(pairs).encode()
         made["CONTENT_TYPE"] = TYPES[0]
 
@@ -174,25 +148,22 @@ class Attack:
 
     def wrong_body(self, made: Environ) -> None:
         made["CONTENT_TYPE"] = self._of(TYPES)
-        made["body"] = self._of(
-            (*BODIES, *BYTES, urlencode(self._loot.replay).encode("utf-16"), self._random.randbytes(300))
-        )
+        made["body"] = self._of((*BODIES, *BYTES, urlencode(self._loot.replay).encode("utf-16"),
+        self._random.randbytes(300)))
         self._maybe_secret(made)
 
     def wrong_length(self, made: Environ) -> None:
         made["body"] = urlencode(self._loot.replay).encode()
         made["CONTENT_TYPE"] = TYPES[0]
-        made["CONTENT_LENGTH"] = self._of(
-            ("-1", "1e3", "x", "", "0", "99999", str(MAX_BODY + 1), "9" * 30, " 10", "1,2")
-        )
+        made["CONTENT_LENGTH"] = self._of(("-1", "1e3", "x", "", "0", "99999", str(MAX_BODY + 1), "9" * 30, " 10",
+        "1,2"))
         if self._often(0.5):
             made["HTTP_TRANSFER_ENCODING"] = self._of(("chunked", "gzip, chunked", "identity", "x"))
 
     def too_much(self, made: Environ) -> None:
         made["CONTENT_TYPE"] = self._of(TYPES)
-        made["body"] = self._of(
-            (b"a=" + b"b" * MAX_BODY, b"&".join([b"a=b"] * 4000), b"--x\r\n" * 2000, DEEP.encode() * 4)
-        )
+        made["body"] = self._of((b"a=" + b"b" * MAX_BODY, b"&".join([b"a=b"] * 4000), b"--x\r\n" * 2000,
+        DEEP.encode() * 4))
         self._maybe_secret(made)
 
     def wrong_path(self, made: Environ) -> None:
@@ -220,15 +191,8 @@ class Attack:
                 "HTTP_X_SHOPIFY_TOPIC",
                 "HTTP_UPGRADE", "HTTP_X_SHOPIFY_SHOP_DOMAIN", "HTTP_REFERER", "HTTP_TE", "HTTP_X_ORDER_FOUND",
             ))  # fmt: skip
-            value = self._of(
-                (
-                    self._word(),
-                    f"order-actions-connect={self._word()}",
-                    "https://evil.example",
-                    "bytes=0-1,5-9",
-                    "W/x,*",
-                )
-            )
+            value = self._of((self._word(), f"order-actions-connect={self._word()}", "https://evil.example",
+            "bytes=0-1,5-9", "W/x,*"))
             made[name] = value.encode("utf-8", "surrogatepass").decode("latin-1")
 
     def wrong_method(self, made: Environ) -> None:
@@ -311,3 +275,5 @@ def _flipped(text: str, chance: random.Random) -> str:
     """Another character somewhere; the last one of base64 may not count, so it stays."""
     at = chance.randrange(len(text) - 2)
     return text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1 :]
+
+

@@ -10,7 +10,7 @@ from plugin.hosts.kustomer.kobjects import KLASS
 
 Raw = Mapping[str, Any]
 APP, GROUP = "shopify_order_actions", "app.orders"
-CARD = "<div><DynamicCard src={%s} context={object.context} noPadding fillToWidth /></div>"
+CARD = '<div><DynamicCard src={%s} context={object.context} noPadding fillToWidth /></div>'
 TYPES = {"money": "string", "boolean": "boolean", "integer": "number", "text": "string"}
 
 # attribute of the klass: what people read

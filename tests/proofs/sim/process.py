@@ -20,19 +20,8 @@ if TYPE_CHECKING:
     from tests.proofs.sim.people import Agent
     from tests.proofs.sim.world import World
 
-WRITES = {
-    "begin",
-    "claim",
-    "release",
-    "sending",
-    "record",
-    "close",
-    "note_sent",
-    "note_later",
-    "resolve",
-    "look_later",
-    "due_notes",
-}
+WRITES = {"begin", "claim", "release", "sending", "record", "close", "note_sent", "note_later", "resolve",
+          "look_later", "due_notes"}
 
 
 class DatabaseDown(Exception):
@@ -66,14 +55,7 @@ class Process:
         self.agent: Agent | None = None
         place = scene()
         self.tools = Tools(
-            place.bundle,
-            place.query,
-            Line(self),
-            Desk(self),
-            Database(self),
-            world.orders,
-            None,
-            None,
+            place.bundle, place.query, Line(self), Desk(self), Database(self), world.orders, None, None,
             ProcessClock(self),
         )  # type: ignore[arg-type]
 
