@@ -1,4 +1,4 @@
-"""What works in the background of an installation, in a thread or as a process of its own."""
+"""What works in the background of an installation, in threads or as a process of its own."""
 
 import threading
 from collections.abc import Callable
@@ -7,9 +7,15 @@ from plugin import alarms, privacy, subscriptions, sync
 from plugin.app import App
 from plugin.logs import tell
 
+Duty = Callable[[App], object]
+
 
 class Worker:
-    """Carries on open runs and delivers notes until stopped; only while it is its turn, if there are several."""
+    """Carries on open runs and does errands until stopped; only while it is its turn, if there are several.
+
+    A CRM that hangs may keep an errand for a minute. What became of money is found out in a thread of its own
+    that waits for no CRM.
+    """
 
     def __init__(self, app: App, pause: float = 1.0, turn: Callable[[], bool] = lambda: True) -> None:
         self._app = app
@@ -27,21 +33,32 @@ class Worker:
         self._thread.join(timeout=25)
 
     def end(self) -> None:
-        """Ask `work` to return; it does so after the run or the notes in hand."""
+        """Ask `work` to return; it does so after the run and the notes in hand."""
         self._stop.set()
 
     def work(self) -> None:
         tell("worker.started")
-        while not self._stop.wait(self._pause):
-            if not self._turn():
-                continue
-            try:
-                sync.carry_on(self._app.tools, self._stop.is_set)
-                sync.deliver_notes(self._app.tools)
-                sync.deliver_orders(self._app.tools)
-                alarms.watch(self._app.tools)
-                subscriptions.look_after(self._app)
-                privacy.carry_out(self._app)
-            except Exception as error:  # noqa: BLE001 - the door of the background: one bad run must not stop the others
-                tell("worker.failed", raised=error)
+        errands = threading.Thread(target=self._repeat, args=_ERRANDS, name="errands", daemon=True)
+        errands.start()
+        self._repeat(self._carry_on, lambda app: alarms.watch(app.tools))
+        errands.join()
         tell("worker.stopped")
+
+    def _carry_on(self, app: App) -> None:
+        sync.carry_on(app.tools, self._stop.is_set)
+
+    def _repeat(self, *duties: Duty) -> None:
+        while not self._stop.wait(self._pause):
+            for duty in duties if self._turn() else ():
+                try:
+                    duty(self._app)
+                except Exception as error:  # noqa: BLE001 - the door of the background: one bad run must not stop the others
+                    tell("worker.failed", raised=error)
+
+
+_ERRANDS: tuple[Duty, ...] = (
+    lambda app: sync.deliver_notes(app.tools),
+    lambda app: sync.deliver_orders(app.tools),
+    subscriptions.look_after,
+    privacy.carry_out,
+)
