@@ -11,7 +11,7 @@ from typing import Any
 
 from plugin import views
 from plugin.drafts import store_of
-from plugin.errors import LookAgain, NothingHere, OrderActionsError, WaitForRun
+from plugin.errors import LookAgain, NothingHere, OrderActionsError, TooBusy, WaitForRun
 from plugin.flow import PATIENCE, View, outcome_view
 from plugin.permissions import READ, require
 from plugin.ports import Tools
@@ -41,6 +41,10 @@ ENDED = "This run does not wait for a decision any more: {title}. Nothing was do
 OTHER_FORM = "This form is not of this run. Nothing was done; open the run again."
 OTHER_CHOICE = "This is not the choice you were shown. Nothing was done; look at it and press again."
 OTHER_VALUES = "This form was already sent with other values. Look at the run again."
+NOT_DECIDED = (
+    "We did not hear back. Nothing was decided by this form so far, and what you wrote is kept. "
+    "You may press again: this form decides once at most."
+)
 CHOOSE = "Choose what is right. Nothing is sent before you press the button."
 
 
@@ -110,14 +114,23 @@ def decide(
 ) -> View:  # fmt: skip
     """Carry the decision out once, and tell how the run stands. The same press again gets the same answer."""
     run = _run_of(tools, session, place, run_id)
-    claims, answers = _claims(tokens, session, run, token), _answers(raw)
+    form, answers = _claims(tokens, session, run, token, even_old=True), _answers(raw)
     try:
-        return _same_again(tools, session, claims, answers) or _press(tools, tokens, session, run, claims, answers)
+        return _same_again(tools, session, form, answers) or _press(
+            tools, tokens, session, run, _claims(tokens, session, run, token), answers
+        )
     except OrderActionsError:
-        told_already = _same_again(tools, session, claims, answers)
+        told_already = _same_again(tools, session, form, answers)
         if told_already is None:
             raise
         return told_already
+
+
+def sent(tools: Tools, tokens: Tokens, session: Session, place: Place, run_id: str, token: str) -> View:
+    """What became of a decision whose answer was lost; from our tables."""
+    run = _run_of(tools, session, place, run_id)
+    made = _made(tools, _claims(tokens, session, run, token, even_old=True))
+    return outcome_view(tools, session, run) if made else View("message", views.message("Not decided", NOT_DECIDED))
 
 
 def _press(
@@ -135,9 +148,9 @@ def _press(
                 press=claims.run_id, shown=claims.fingerprint,
             )  # fmt: skip
             return outcome_view(tools, session, decided)
-        except WaitForRun:  # the worker looks at it, or this very press came twice
+        except WaitForRun as held:  # the worker looks at it, or this very press came twice
             if _made(tools, claims) or tools.clock.now().timestamp() > until:
-                raise
+                raise TooBusy(str(held)) from held
             tools.clock.sleep(PAUSE)
 
 
@@ -177,8 +190,9 @@ def _must_doubt(tools: Tools, run: Run) -> None:
         raise LookAgain(ENDED.format(title=views.TITLES[views.run_state(run, tools.clock.now())]))
 
 
-def _claims(tokens: Tokens, session: Session, run: Run, token: str) -> FormClaims:
-    claims = tokens.open_form(token)
+def _claims(tokens: Tokens, session: Session, run: Run, token: str, *, even_old: bool = False) -> FormClaims:
+    """`even_old`: what became of a form may be asked when it could not be sent any more."""
+    claims = tokens.open_form(token, even_old=even_old)
     mine = (claims.agent_id, claims.place, claims.action_id, claims.action_digest)
     if mine != (session.agent.id, run.place, run.id, FORM):
         raise LookAgain(OTHER_FORM)

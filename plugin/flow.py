@@ -185,11 +185,13 @@ def submit(
     """
     reached(Point.POST_RECEIVED)
     action = _authorized(tools, session, action_id)
-    claims = _claims(tokens, session, place, action, token)
+    form = _claims(tokens, session, place, action, token, even_old=True)
     try:
-        return _same_again(tools, session, claims, raw) or _press(tools, tokens, session, action, raw, claims)
+        return _same_again(tools, session, form, raw) or _press(
+            tools, tokens, session, action, raw, _claims(tokens, session, place, action, token)
+        )
     except OrderActionsError:
-        told_already = _same_again(tools, session, claims, raw)
+        told_already = _same_again(tools, session, form, raw)
         if told_already is None:
             raise
         return told_already
@@ -259,7 +261,7 @@ def _begin(
 
 def sent(tools: Tools, tokens: Tokens, session: Session, place: Place, action_id: str, token: str) -> View:
     """What became of a form whose answer was lost. Pressed again it is still the same run, so it happens once."""
-    claims = _claims(tokens, session, place, _authorized(tools, session, action_id), token)
+    claims = _claims(tokens, session, place, _authorized(tools, session, action_id), token, even_old=True)
     run = tools.runs.run(claims.run_id)
     return outcome_view(tools, session, run) if run else View("message", views.message("Not sent", NOT_SENT))
 
@@ -296,10 +298,13 @@ def _must_be_free(tools: Tools, session: Session, place: Place) -> None:
     raise WaitForRun(f"{run.agent_name} is working on this order: {title}. Go back to the order.", run.id)
 
 
-def _claims(tokens: Tokens, session: Session, place: Place, action: Action, token: str) -> FormClaims:
-    claims = tokens.open_form(token)
+def _claims(
+    tokens: Tokens, session: Session, place: Place, action: Action, token: str, *, even_old: bool = False
+) -> FormClaims:  # fmt: skip
+    """`even_old`: what became of a form may be asked when it could not be sent any more."""
+    claims = tokens.open_form(token, even_old=even_old)
     same = (claims.agent_id, claims.place, claims.action_id) == (session.agent.id, place, action.id)
-    if not same or claims.action_digest != action.digest:
+    if not same or (claims.action_digest != action.digest and not even_old):
         raise LookAgain("This form is not of this order and action any more. Nothing was done; open it again.")
     return claims
 

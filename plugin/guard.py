@@ -70,6 +70,7 @@ ROUTES: Mapping[str, Route] = {
     f"GET {ORDER}/runs/<run>/review": _SHOWN,
     f"POST {ORDER}/runs/<run>/review/preview": _SENT,
     f"POST {ORDER}/runs/<run>/review": _SENT,
+    f"POST {ORDER}/runs/<run>/review/sent": _SENT,
     "GET /reviews": _SHOWN,
     "GET /admin": _SHOWN,
     "GET /admin/stores/<store>": _SHOWN,

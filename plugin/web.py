@@ -114,6 +114,7 @@ class _Door:
             (f"{one}/runs/<run>/review", "GET", self.review),
             (f"{one}/runs/<run>/review/preview", "POST", self.preview_review),
             (f"{one}/runs/<run>/review", "POST", self.decide),
+            (f"{one}/runs/<run>/review/sent", "POST", self.sent_review),
             ("/reviews", "GET", self.reviews),
             ("/webhooks/shopify", "POST", self.webhook),
             *admin_routes(self._app, self._session, self._show, lambda: posted(self._app, "")),
@@ -206,6 +207,11 @@ class _Door:
     def decide(self, store: str, order: str, run: str) -> Response:
         with self._submits.entered():
             return self._show(self._with_form(deciding.decide, store, order, run))
+
+    def sent_review(self, store: str, order: str, run: str) -> Response:
+        _, token = posted(self._app, run)
+        place = _place(store, order)
+        return self._show(deciding.sent(self._tools, self._app.tokens, self._session(), place, run, token))
 
     def _with_form(self, step: Callable[..., View], store: str, order: str, name: str) -> View:
         """`name` is the action whose form it is, or the run that is decided about."""

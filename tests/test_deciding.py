@@ -11,7 +11,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from plugin import flow
+from plugin import deciding, flow
+from plugin.deciding import NOT_DECIDED
 from plugin.errors import LookAgain
 from plugin.reconcile import CANCELLED_BY_OTHERS
 from plugin.runtime import carry_out
@@ -20,7 +21,7 @@ from plugin.sandbox.store.state import gid
 from plugin.shapes import Customer, Run, StepState
 from plugin.web import create_web
 from tests.test_reconcile import by_hand, in_doubt, moved_in_doubt
-from tests.test_web import ADA, BILAL, signed_in
+from tests.test_web import ADA, BILAL, signed_in, token_in
 from tests.world import BASE, CANCEL, DOMAIN, REFUND, World, outcome, with_settings
 
 ORDER = f"/stores/{DOMAIN}/orders/{BASE + 1001}"
@@ -267,6 +268,35 @@ def test_the_form_of_another_person_decides_nothing(shop: World, client: FlaskCl
     refund = client.get(f"{ORDER.replace('1001', '1002')}/actions/{REFUND}", headers=lead.headers)
     assert lead.press("again", refund.text).status_code == 409
     assert run_of(shop, run_id).resolutions == ()
+
+
+def test_whoever_heard_no_answer_learns_whether_the_form_decided(shop: World, client: FlaskClient) -> None:
+    run_id = moved_in_doubt(shop)
+    lead, tokens = Person(client, run_id), shop.app.tokens
+    page = lead.chosen("not-done")
+    claims = tokens.open_form(token_in(page))
+    old = f'name="token" value="{tokens.seal_form(claims, shop.tools.clock.now() - timedelta(hours=1))}"'
+    for one in (page, old):
+        asked = lead.post(f"{lead.url}/sent", one, "")
+        assert (asked.status_code, NOT_DECIDED in asked.text) == (200, True)
+    told = lead.press("not-done", page).text
+    assert [lead.post(f"{lead.url}/sent", one, "").text for one in (page, old)] == [told, told]
+    assert lead.press("not-done", old).text == told
+
+
+def test_a_press_while_the_worker_holds_the_run_may_be_repeated_soon(
+    shop: World, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "PATIENCE", 0.1)
+    run_id = moved_in_doubt(shop)
+    lead = Person(client, run_id)
+    page = lead.chosen("not-done")
+    epoch = shop.tools.runs.claim(run_id, "a worker", shop.tools.clock.now(), 60)
+    answer = lead.press("not-done", page)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert epoch is not None
+    shop.tools.runs.release(run_id, epoch)
+    assert lead.press("not-done", page).status_code == 200
 
 
 # ---------------------------------------------------------------- what may be decided, and what waits for it

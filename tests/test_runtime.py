@@ -14,7 +14,8 @@ import pytest
 
 from plugin import flow
 from plugin.drafts import draft, judge
-from plugin.errors import ActInShopify, NothingHere
+from plugin.errors import ActInShopify, LookAgain, NothingHere
+from plugin.flow import View
 from plugin.legacy import import_legacy
 from plugin.runtime import MOVED, NEVER_SENT, carry_out
 from plugin.settling import CHANGED, NEVER_ENDED, OTHER_MONEY, _all_paid
@@ -46,7 +47,8 @@ def committed(shop: World, number: int, action_id: str = REFUND, **changes: Any)
     filled = draft(shop.tools, session, place, action, raw, {})
     _, planned = judge(shop.tools, session, filled, new_run_id())
     assert planned is not None
-    return flow._begin(shop.tools, session, filled, planned, raw, shop.tools.clock.now())
+    flow._begin(shop.tools, session, filled, planned, raw, shop.tools.clock.now())
+    return shop.tools.runs.runs_of(place)[0]
 
 
 def told(run: Run) -> Mapping[str, Any]:
@@ -172,6 +174,29 @@ def test_a_failed_cancel_on_an_order_that_moved_goes_to_a_person(tmp_path: Path)
         run_id = done["follow_url"].rsplit("/", 1)[-1]
         run = carry_out(shop.tools, run_id, 0.0)
         assert (run.open, run.steps[0].state, run.steps[0].error) == (True, StepState.REVIEW, CHANGED)
+
+
+def aged(shop: World, view: View) -> View:
+    """The same form an hour later, when the bundle has changed too."""
+    form, tokens = view.context["form"], shop.app.tokens
+    claims = replace(tokens.open_form(form["token"]), action_digest="of before")
+    old = tokens.seal_form(claims, shop.tools.clock.now() - timedelta(hours=1))
+    return replace(view, context={"form": {**form, "token": old}})
+
+
+def test_a_form_that_could_not_be_sent_any_more_is_still_told_what_became_of_it(shop: World) -> None:
+    def asked(number: int, view: View) -> View:
+        token = view.context["form"]["token"]
+        return flow.sent(shop.tools, shop.app.tokens, shop.session(number), shop.place(number), REFUND, token)
+
+    view = shop.preview(1001, REFUND, shop.open(1001, REFUND), lines=["1", "0"])
+    done = outcome(shop.submit(1001, REFUND, view, lines=["1", "0"]))
+    assert outcome(asked(1001, aged(shop, view))) == done
+    assert outcome(shop.submit(1001, REFUND, aged(shop, view), lines=["1", "0"])) == done
+    never = aged(shop, shop.open(1003, REFUND))
+    assert asked(1003, never).context["text"] == flow.NOT_SENT
+    with pytest.raises(LookAgain, match="too old"):
+        shop.submit(1003, REFUND, never, lines=["1"])
 
 
 def test_an_amount_the_agent_was_not_shown_is_not_sent(shop: World) -> None:
