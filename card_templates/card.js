@@ -6,9 +6,12 @@ const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const byId = (id) => document.getElementById(id);
 const [PREVIEW_AFTER, PROGRESS_AFTER] = [350, 300]; // ms of quiet, ms of patience
+const RARELY = 30000; // ms between two questions after a form, at most
 const STEADY = 300; // the button rests this long after it changed: such a press was meant for what it said before
 const view = byId("view");
 const at = { visit: 0, url: "", list: "", order: "", tab: "", follow: 0, lost: null }; // where the agent is; a form that was not answered
+const UNKNOWN_TOTAL = "The total could not be worked out, and nothing has been sent.";
+const TRY_AGAIN = "Press the button to try again.";
 let form = null; // the live form: {element, touched, turn, timer, request, sending, explain}
 
 // --- moving ------------------------------------------------------------------------------------------------
@@ -21,7 +24,7 @@ function screen(name, url = at.url, text = "") {
   const copy = byId(name).content.firstElementChild.cloneNode(true);
   $("[data-get]", copy)?.setAttribute("data-get", url);
   if (text) $("[data-text]", copy)?.replaceChildren(text);
-  $("[data-recall]", copy)?.toggleAttribute("hidden", !at.lost);
+  $$("[data-lost]", copy).forEach((element) => element.toggleAttribute("hidden", !at.lost));
   return copy;
 }
 
@@ -32,18 +35,23 @@ function busy(on) {
 
 async function go(url, { body, focus = true, back = false } = {}) {
   const visit = (at.visit += 1);
+  const { lost } = at;
   const from = { id: document.activeElement?.id, url: at.url };
   if (back && at.list) url = at.list;
   dropForm();
+  at.lost = null;
   busy(true);
-  const failed = (error) => screen(error.screen ?? "offline", body ? at.url : url, error.message);
-  const fragment = await ask(url, { body }).catch(failed);
+  const answer = await ask(url, { body }).catch((error) => error);
   if (visit !== at.visit) return;
   busy(false);
   if (!body) at.url = url;
+  if (!(answer.status < 300)) at.lost = lost; // the order does not say either what became of the form
+  const unheard = answer instanceof Error && (answer.screen ?? (lost ? "doubt" : "offline"));
+  const fragment = unheard ? screen(unheard, at.url, answer.message) : answer;
   if (fragment.dataset.view === "orders") at.list = at.url;
   show(fragment);
   if (focus) place(from, back);
+  if (at.lost) seek(at.lost);
 }
 
 /** A message that offers no way on gets one: to look at the order, or to try again. */
@@ -136,17 +144,13 @@ async function preview() {
   const late = () => form !== mine || turn !== mine.turn;
   mine.request = new AbortController();
   busy(true);
-  try {
-    const fragment = await ask(mine.element.dataset.preview, { body: values(), signal: mine.request.signal });
-    if (late()) return;
-    if (fragment.status === 503) throw new Error("overloaded");
-    if (fragment.dataset.view === "form") swap(fragment);
-    else { show(fragment, "look"); place(); }
-  } catch {
-    if (late()) return;
-    trouble().textContent = "The total could not be worked out. Press the button to try again; nothing has been sent.";
-  }
+  const asked = ask(mine.element.dataset.preview, { body: values(), signal: mine.request.signal });
+  const fragment = await asked.catch(() => null);
+  if (late()) return;
   busy(false);
+  if (!fragment || refusal(fragment)) trouble().textContent = `${UNKNOWN_TOTAL} ${fragment ? refusal(fragment) : TRY_AGAIN}`;
+  else if (fragment.dataset.view === "form") swap(fragment);
+  else { show(fragment, "look"); place(); }
 }
 
 function swap(fragment) {
@@ -224,30 +228,59 @@ function setSending(sending) {
   submitter().disabled = sending;
 }
 
-/** What became of a form that was not answered; asking sends nothing. */
-async function inquire({ element: { dataset: { sent }, elements: { token } } }) {
-  return sent ? ask(sent, { body: new URLSearchParams({ token: token.value }) }).catch(() => null) : null;
+/** Why a request was turned away at the door, before anything was done; empty for any other answer. */
+function refusal(answer) {
+  if (answer instanceof Unsent) return answer.message || "The CRM did not say who you are.";
+  return [429, 503].includes(answer.status) && answer.dataset.view === "message" ? $("p", answer).textContent : "";
 }
 
 async function send() {
   const mine = form;
   at.visit += 1;
+  at.lost = null;
+  clearTimeout(at.follow);
   setSending(true);
   settle(mine, await ask(mine.element.dataset.submit, { body: values() }).catch((error) => error));
 }
 
-/** The answer to a form; without one it may have arrived: it is not sent again by itself, only asked after. */
-async function settle(mine, answer) {
-  if (answer instanceof Unsent) { keep(mine, `${answer.message || "The CRM did not say who you are."} Nothing was sent.`); return; }
+/** The answer to a form. One without an answer may have arrived: it is not sent again by itself, only asked after. */
+function settle(mine, answer) {
+  const why = refusal(answer);
+  mine.lost ||= !why && answer instanceof Error;
+  at.lost = mine.lost && mine.element.dataset.sent ? mine : null;
+  if (why) keep(mine, `${mine.lost ? "This press sent nothing." : "Nothing was sent."} ${why}`);
+  if (at.lost) seek(mine);
+  else if (!why) arrive(mine, answer instanceof Error ? screen("doubt", mine.element.dataset.cancel) : answer);
+}
+
+/** Ask what became of a form until it is known, ever more rarely; asking sends nothing. */
+async function seek(mine, count = 0) {
   const visit = at.visit;
-  const fragment = answer instanceof Error ? await inquire(mine) : answer;
-  if (visit !== at.visit) return;
-  at.lost = fragment || !mine.element.dataset.sent ? null : mine;
-  if (fragment?.dataset.view === "message" && [200, 503].includes(fragment.status)) { keep(mine, $("p", fragment).textContent); return; }
+  const told = document.hidden ? null : await inquire(mine.element);
+  if (visit !== at.visit || at.lost !== mine) return;
+  if (told) learn(mine, told);
+  else if (form?.sending) arrive(mine, screen("doubt", mine.element.dataset.cancel));
+  if (!at.lost) return;
+  clearTimeout(at.follow);
+  at.follow = setTimeout(seek, Math.min(1000 * 2 ** count, RARELY), mine, count + 1);
+}
+
+async function inquire({ dataset: { sent }, elements: { token } }) {
+  const told = await ask(sent, { body: new URLSearchParams({ token: token.value }) }).catch(() => null);
+  return told?.status < 300 ? told : null;
+}
+
+/** A form that did not arrive so far is shown again; as it may still be on its way, it is asked after all the same. */
+function learn(mine, told) {
+  if (told.dataset.view !== "message") { at.lost = null; arrive(mine, told); }
+  else if (form !== mine || form.sending) keep(mine, $("p", told).textContent);
+}
+
+function arrive(mine, fragment) {
   busy(false);
   at.url = mine.element.dataset.cancel;
-  show(fragment ?? screen("doubt"), "look");
-  if (form) explain(false); else place();
+  show(fragment, "look");
+  if (form) explain(false); else if (document.hasFocus()) place(); else announce(fragment.dataset.announce ?? "");
 }
 
 /** Nothing was done: the form with all that was typed, and why. */
@@ -290,7 +323,12 @@ const PRESSED = { // data attribute of a button: what pressing it does
     save(dataset.download, "runs.csv").then(() => told(""), () => told("The file could not be read. Try again."));
   },
   restart: () => start(),
-  recall: () => settle(at.lost, new Error("asked again")),
+  recall: async () => {
+    busy(true);
+    await seek(at.lost);
+    busy(false);
+    if (at.lost && !form) $("[data-trouble]", view).textContent = `Asked at ${new Date().toLocaleTimeString()}: still no answer.`;
+  },
   toggle: (button) => openMenu(button.nextElementSibling.hidden),
   fold: (button) => button.setAttribute("aria-expanded", String(!(view.hidden = !view.hidden))),
   step: ({ dataset }) => setQuantity(byId(dataset.for), Number(byId(dataset.for).value) + Number(dataset.step)),
@@ -302,6 +340,10 @@ const PRESSED = { // data attribute of a button: what pressing it does
     refresh(0);
   },
 };
+
+const seekNow = () => { if (at.lost && !document.hidden) seek(at.lost); };
+window.addEventListener("online", seekNow);
+document.addEventListener("visibilitychange", seekNow);
 
 const left = ({ target }) => { if (!target.closest("[data-menu]")) openMenu(false); };
 document.addEventListener("focusin", left);

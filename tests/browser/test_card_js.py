@@ -2,14 +2,17 @@
 
 import threading
 from copy import deepcopy
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Frame, Page, expect
 from werkzeug.wrappers import Request, Response
 
+from plugin.deciding import NOT_DECIDED
 from plugin.flow import NOT_SENT
 from plugin.gate import FULL
+from plugin.rates import TOO_OFTEN
 from plugin.views import message
 from tests.browser.render import render
 from tests.browser.samples import form_context, full_order, order_context, orders_context, row
@@ -19,6 +22,7 @@ from tests.browser.watch import open_card, until, watch
 
 FORM = "/stores/sandbox/orders/1027/actions/shopify.order.refund"
 ORDER = "/stores/sandbox/orders/1027"
+AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MUG = "q-gid://shopify/LineItem/3"
 
 
@@ -103,42 +107,131 @@ def test_an_unanswered_submit_is_told_as_doubt_and_never_sent_again(page: Page, 
     assert len(stage.posts(FORM)) == 1
 
 
-def test_a_server_that_is_too_busy_says_so_on_the_form_and_nothing_typed_is_lost(page: Page, stage: Stage) -> None:
+@pytest.mark.parametrize(("status", "told"), [(503, FULL), (429, TOO_OFTEN.format(seconds=12))])
+def test_a_server_that_turns_a_form_away_says_so_on_it_and_nothing_typed_is_lost(
+    page: Page, stage: Stage, status: int, told: str
+) -> None:
     frame = open_form(page, stage)
-    busy, done = render("message.html", message("Try again", FULL)), render(*STATES["done"])
-    stage.scripts[f"POST {FORM}/preview"] = lambda request: (503, busy)
+    turned_away, done = render("message.html", message("Try again", told)), render(*STATES["done"])
+    stage.scripts[f"POST {FORM}/preview"] = lambda request: (status, turned_away)
     frame.locator("#f-reason").fill("Broken")
-    expect(frame.locator("[data-trouble]")).to_contain_text("nothing has been sent")
+    expect(frame.locator("[data-trouble]")).to_have_text(
+        f"The total could not be worked out, and nothing has been sent. {told}"
+    )
     stage.scripts[f"POST {FORM}/preview"] = lambda request: (200, refund_form())
-    stage.scripts[f"POST {FORM}"] = lambda request: (200, done) if stage.posts(FORM)[1:] else (503, busy)
+    stage.scripts[f"POST {FORM}"] = lambda request: (200, done) if stage.posts(FORM)[1:] else (status, turned_away)
     frame.locator("#submit").click(force=True)
     expect(frame.locator("[data-trouble]")).to_have_text("")
     frame.locator("#submit").click()
-    expect(frame.locator("[data-trouble]")).to_have_text(FULL)
+    expect(frame.locator("[data-trouble]")).to_have_text(f"Nothing was sent. {told}")
     expect(frame.locator("#f-reason")).to_have_value("Broken")
     frame.locator("#submit").click()
     expect(frame.locator("h1")).to_have_text("Refunded $98.16")
     assert [one["reason"] for one in stage.posts(FORM)] == ["Broken", "Broken"]
 
 
-def test_after_a_lost_answer_the_card_asks_whether_it_was_sent_and_keeps_what_was_typed(
-    page: Page, stage: Stage
-) -> None:
+LOST = Response("bad gateway", 502, content_type="text/plain")
+
+
+def lose(page: Page, stage: Stage) -> Frame:
+    """A form with a reason whose answer was lost, and nobody to ask; time stands still."""
+    page.clock.install(time=AT)
     frame = open_form(page, stage)
     stage.scripts[f"POST {FORM}/preview"] = lambda request: (200, refund_form())
-    stage.scripts[f"POST {FORM}"] = lambda request: Response("bad gateway", 502, content_type="text/plain")
+    stage.scripts[f"POST {FORM}"] = lambda request: LOST
     frame.locator("#f-reason").fill("Broken")
     until(page, lambda: len(stage.posts(f"{FORM}/preview")) == 1)
-    frame.locator("#submit:not([aria-disabled])").click()
+    expect(frame.locator("[data-stale], [data-resting]")).to_have_count(0)
+    page.clock.pause_at(AT + timedelta(minutes=1))
+    frame.locator("#submit").click()
     expect(frame.locator("h1")).to_have_text("We did not hear back")
+    stage.asked.clear()
+    return frame
+
+
+def later(frame: Frame, seconds: float) -> None:
+    """Some seconds later, when what was asked by then has its answer."""
+    frame.page.clock.run_for(int(seconds * 1000))
+    frame.evaluate("fetch('/static/card.css').then((answer) => answer.text())")
+
+
+def test_after_a_lost_answer_the_card_asks_ever_more_rarely_until_it_knows_and_follows_it(
+    page: Page, stage: Stage
+) -> None:
+    frame = lose(page, stage)
+    for seconds in (1, 2, 4, 8, 16, 30, 30):
+        later(frame, seconds - 0.1)
+        assert stage.asked == []
+        later(frame, 0.1)
+        assert [name for name, _ in stage.asked] == [f"POST {FORM}/sent"]
+        stage.asked.clear()
+    stage.fragment(f"POST {FORM}/sent", *STATES["doubt"], status=202)
+    stage.fragment("GET /hold", *STATES["done"])
+    later(frame, 30)
+    expect(frame.locator("[data-view]")).to_have_attribute("data-state", "doubt")
+    later(frame, 1)
+    expect(frame.locator("h1")).to_have_text("Refunded $98.16")
+    later(frame, 60)
+    assert [name for name, _ in stage.asked] == [f"POST {FORM}/sent", "GET /hold"]
+
+
+def test_once_the_browser_is_online_again_the_card_asks_at_once(page: Page, stage: Stage) -> None:
+    frame = lose(page, stage)
+    stage.fragment(f"POST {FORM}/sent", *STATES["done"])
+    page.context.set_offline(True)
+    page.context.set_offline(False)
+    expect(frame.locator("h1")).to_have_text("Refunded $98.16")
+    assert [name for name, _ in stage.asked] == [f"POST {FORM}/sent"]
+
+
+def test_a_form_that_did_not_arrive_so_far_is_kept_and_still_asked_after(page: Page, stage: Stage) -> None:
+    frame = lose(page, stage)
+    busy = render("message.html", message("Try again", FULL))
+    stage.scripts[f"POST {FORM}/sent"] = lambda request: (503, busy)
+    frame.get_by_role("button", name="Ask now").click()
+    expect(frame.locator("[data-trouble]")).to_contain_text("still no answer")
     stage.fragment(f"POST {FORM}/sent", "message.html", message("Not sent", NOT_SENT))
-    frame.get_by_role("button", name="Ask whether it was sent").click()
+    frame.get_by_role("button", name="Ask now").click()
     expect(frame.locator("[data-trouble]")).to_have_text(NOT_SENT)
     expect(frame.locator("#f-reason")).to_have_value("Broken")
-    stage.fragment(f"POST {FORM}/sent", *STATES["done"])
+    stage.scripts[f"POST {FORM}"] = lambda request: (503, busy)
     frame.locator("#submit").click()
+    expect(frame.locator("[data-trouble]")).to_have_text(f"This press sent nothing. {FULL}")
+    stage.fragment(f"POST {FORM}/sent", *STATES["done"])
+    later(frame, 30)
     expect(frame.locator("h1")).to_have_text("Refunded $98.16")
-    assert [len(stage.posts(f"{FORM}{one}")) for one in ("", "/sent")] == [2, 3]
+    assert len(stage.posts(FORM)) == 1
+
+
+def test_while_the_order_cannot_be_shown_either_a_lost_form_stays_in_doubt(page: Page, stage: Stage) -> None:
+    frame = lose(page, stage)
+    stage.scripts[f"GET {ORDER}"] = lambda request: LOST
+    frame.get_by_role("button", name="Look at the order").click()
+    until(page, lambda: ("GET " + ORDER, {}) in stage.asked)
+    expect(frame.locator("h1")).to_have_text("We did not hear back")
+    stage.fragment(f"POST {FORM}/sent", *STATES["done"])
+    later(frame, 1)
+    expect(frame.locator("h1")).to_have_text("Refunded $98.16")
+
+
+def test_a_decision_that_is_turned_away_or_not_answered_keeps_its_reason(page: Page, stage: Stage) -> None:
+    url = f"{ORDER}/runs/1/review"
+    stage.start_url = url
+    for path in (f"GET {url}", f"POST {url}/preview"):
+        stage.fragment(path, *STATES["review"])
+    frame = open_card(page, stage)
+    frame.locator("#f-reason").fill("Compared with Shopify")
+    expect(frame.locator("[data-stale], [data-resting]")).to_have_count(0)
+    for status, told in ((429, TOO_OFTEN.format(seconds=12)), (503, FULL)):
+        stage.fragment(f"POST {url}", "message.html", message("Wait", told), status)
+        frame.locator("#submit").click()
+        expect(frame.locator("[data-trouble]")).to_have_text(f"Nothing was sent. {told}")
+    stage.scripts[f"POST {url}"] = lambda request: LOST
+    stage.fragment(f"POST {url}/sent", "message.html", message("Not decided", NOT_DECIDED))
+    frame.locator("#submit").click()
+    expect(frame.locator("[data-trouble]")).to_have_text(NOT_DECIDED)
+    expect(frame.locator("#f-reason")).to_have_value("Compared with Shopify")
+    assert [one["reason"] for one in stage.posts(url)] == ["Compared with Shopify"] * 3
 
 
 def test_enter_in_a_box_sends_no_money(page: Page, stage: Stage) -> None:
@@ -218,21 +311,28 @@ def test_an_ended_session_is_renewed_in_silence(page: Page, stage: Stage) -> Non
 
 
 def test_when_the_crm_does_not_vouch_nothing_was_sent_and_the_form_stays(page: Page, stage: Stage) -> None:
+    page.clock.install()
     frame = open_form(page, stage)
     page.evaluate("silent = true")
     stage.fragment(f"POST {FORM}", *STATES["message"], status=401)
     frame.locator("#submit").click()
-    expect(frame.locator("[data-trouble]")).to_contain_text("Nothing was sent.", timeout=12000)
+    until(page, lambda: len(stage.posts(FORM)) == 1)
+    for _ in range(4):
+        later(frame, 2)
+    expect(frame.locator("[data-trouble]")).to_contain_text("Nothing was sent.")
     expect(frame.locator("#submit")).to_be_enabled()
 
 
 @pytest.mark.parametrize("end", ["done", "partly"])
 def test_a_run_is_followed_to_its_end(page: Page, stage: Stage, end: str) -> None:
+    page.clock.install()
     stage.fragment("GET /start", *STATES["working"])
     answers = [STATES["working"], STATES["doubt"], STATES[end]]
     stage.scripts["GET /hold"] = lambda request: (200, render(*(answers.pop(0) if answers else STATES[end])))
     frame = open_card(page, stage)
-    expect(frame.locator("[data-view]")).to_have_attribute("data-state", end, timeout=12000)
+    for _ in range(3):
+        later(frame, 1)
+    expect(frame.locator("[data-view]")).to_have_attribute("data-state", end)
     assert frame.locator("[data-follow]").count() == 0
 
 
