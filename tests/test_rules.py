@@ -7,7 +7,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from plugin.shapes import Note, Run, StepState
-from plugin.stores.runs import SqlRuns, hash_of
+from plugin.stores.rows import hash_of
+from plugin.stores.runs import SqlRuns
 from tests.test_stores import KEYS, NOW, OTHER, RUN, new, stored
 
 STEP = ("steps", f"run_id = '{RUN}'")

@@ -33,7 +33,8 @@ from plugin.points import Point, reached
 from plugin.ports import Alarm, AlarmKind, Doubt
 from plugin.shapes import Run, StepState
 from plugin.stores.database import aware, reads
-from plugin.stores.runs import NEWEST, run_of
+from plugin.stores.rows import run_of
+from plugin.stores.runs import NEWEST
 from plugin.stores.tables import alarms, crm_orders, metadata, outbox, resolutions, runs, steps, webhooks_seen
 
 DOUBTFUL = (StepState.UNKNOWN, StepState.REVIEW)

@@ -10,7 +10,8 @@ from plugin.errors import LookAgain, WaitForRun
 from plugin.money import Money
 from plugin.ports import LostLease, NewRun
 from plugin.shapes import Note, OrderRow, Place, Resolution, Run, Step, StepState
-from plugin.stores.runs import DUE_AT_ONCE, HASHED, NOTE_LEASE, NOTES_AT_ONCE, hash_of
+from plugin.stores.rows import HASHED, hash_of
+from plugin.stores.runs import DUE_AT_ONCE, NOTE_LEASE, NOTES_AT_ONCE
 
 
 @dataclass
