@@ -1,5 +1,6 @@
 """What every test stands on: a world of its own, and no network but loopback."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,13 +8,19 @@ from typing import Any
 
 import pytest
 
-from tests.databases import database, empty_database, engine, postgres  # noqa: F401 - fixtures for every test
+from tests.databases import database, empty_database, engine, memory, postgres  # noqa: F401 - fixtures for every test
 from tests.world import World, world
 
 # They wait more than they work: begun first, they end beside the others and not after them.
 FIRST = ("browser/test_plug.py", "test_kills.py", "test_services.py", "test_canaries.py", "test_backup.py",
          "test_restarts.py", "test_fleet.py", "test_burst.py", "browser/test_admins.py")  # fmt: skip
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+def pytest_configure() -> None:
+    """Files of tests are made in memory: nobody pulls the plug of the machine, and disks are slow to promise."""
+    if root := memory():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", root)
 
 
 @pytest.fixture(autouse=True)

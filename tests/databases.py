@@ -5,11 +5,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
@@ -17,6 +18,13 @@ from plugin.stores.database import connect, migrate, open_database
 
 ENGINES = ("sqlite", "postgres")
 _numbers = count(1)
+MEMORY = Path("/dev/shm")
+ENOUGH = 2 * 2**30  # bytes; some machines have a few megabytes there
+
+
+def memory() -> str | None:
+    """A folder whose files are in memory, if there is one with room in it."""
+    return str(MEMORY) if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH else None
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Postgres:
 
     def empty(self, template: str = "template1") -> str:
         name = f"t{next(_numbers)}"
-        _say(self._admin, f"CREATE DATABASE {name} TEMPLATE {template}")
+        _say(self._admin, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return self._url(name)
 
     def fresh(self) -> str:
@@ -40,6 +48,24 @@ class Postgres:
             _say(self._admin, "CREATE DATABASE ours")
             _migrate(self._url("ours"))
         return self.empty("ours")
+
+    def drop(self, url: str) -> None:
+        _say(self._admin, f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+
+@cache
+def _sqlite() -> bytes:
+    """A file with our tables in it, which is at home nowhere yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ours.sqlite"
+        _migrate(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
+def sqlite_file(path: Path) -> str:
+    """The URL of a SQLite database with our tables in it: copied too."""
+    path.write_bytes(_sqlite())
+    return f"sqlite:///{path}"
 
 
 def _migrate(url: str) -> None:
@@ -54,7 +80,8 @@ def postgres_server(*, durable: bool = False) -> Iterator[Postgres]:
 
     It waits for the disk only when told to: a test never pulls the plug of the machine.
     """
-    folder = Path(tempfile.mkdtemp(prefix="order-actions-pg-"))  # short, as the name of a socket has to be
+    where = None if durable else memory()
+    folder = Path(tempfile.mkdtemp(prefix="order-actions-pg-", dir=where))  # short, as the name of a socket has to be
     folder.chmod(0o755)  # as root, the server runs as another user
     with pytest.MonkeyPatch.context() as patch:
         (folder / "run").mkdir(mode=0o700)
@@ -92,21 +119,27 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(params=ENGINES)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database of our own, on both engines one after the other. SQLite makes its tables when opened."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'test.sqlite'}"
-    url: str = request.getfixturevalue("postgres").fresh()
-    return url
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database of our own, on both engines one after the other."""
+    yield from _either(request, lambda: sqlite_file(tmp_path / "test.sqlite"), Postgres.fresh)
 
 
 @pytest.fixture(params=ENGINES)
-def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The same before any migration."""
+    yield from _either(request, lambda: f"sqlite:///{tmp_path / 'empty.sqlite'}", Postgres.empty)
+
+
+def _either(
+    request: pytest.FixtureRequest, file: Callable[[], str], made: Callable[[Postgres], str]
+) -> Iterator[str]:  # fmt: skip
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'empty.sqlite'}"
-    url: str = request.getfixturevalue("postgres").empty()
-    return url
+        yield file()
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = made(server)
+    yield url
+    server.drop(url)
 
 
 @pytest.fixture

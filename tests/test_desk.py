@@ -51,7 +51,7 @@ def store_url() -> Iterator[str]:
         return Response(json.dumps(STORE[request.path]), content_type="application/json")
 
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

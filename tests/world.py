@@ -23,6 +23,7 @@ from plugin.sandbox import store as sandbox
 from plugin.sandbox.store import ledger
 from plugin.shapes import Agent, Customer, Place, Session
 from plugin.store_setup import connect_token
+from tests.databases import sqlite_file
 from tests.shared import ROOT
 
 DOMAIN = "sandbox.myshopify.com"
@@ -238,7 +239,7 @@ def world(folder: Path, *, database: str | None = None, **options: Any) -> Itera
     )  # fmt: skip
     url = f"http://127.0.0.1:{served.server.server_port}"
     config = Config(
-        secrets=(SECRET,), database=database or f"sqlite:///{folder / 'app.sqlite'}", host_secret=SECRET,
+        secrets=(SECRET,), database=database or sqlite_file(folder / "app.sqlite"), host_secret=SECRET,
         host_issuer="desk", host_origins=("http://desk.test",), client_id="client", client_secrets=("hook",),
         sandbox_store=url,
     )  # fmt: skip

@@ -110,7 +110,7 @@ def served(app: Callable[[Request], Response]) -> AbstractContextManager[str]:
 @contextmanager
 def serving(wsgi: WSGIApplication) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, wsgi, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.port}"

@@ -34,8 +34,9 @@ _UNKNOWN_INPUT = re.compile(r"Variable '\$(\w+)' got invalid value")
 _MISSING = re.compile(r"Field '(\w+)' argument '(\w+)' of type '[^']+' is required")
 
 
+@lru_cache(maxsize=4)
 def load(sdl: str) -> GraphQLSchema:
-    """The schema with our root resolvers; everything below is plain data and calls."""
+    """The schema with our root resolvers; everything below is plain data and calls. Several stores share it."""
     schema = build_schema(sdl, assume_valid=True)
     roots = {schema.query_type: QUERIES, schema.mutation_type: MUTATIONS}
     for kind, table in roots.items():
