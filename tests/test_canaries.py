@@ -29,7 +29,7 @@ from plugin.stores.database import open_database
 from plugin.stores.tables import crm_grants, used_once
 from plugin.sync import deliver_notes, deliver_orders
 from plugin.web import create_web
-from tests.proofs.kills import posted_by
+from tests.proofs.hands import posted_by
 from tests.shared import ROOT
 from tests.test_hosts import SECRET as COMMAND_SECRET
 from tests.test_hosts import shown

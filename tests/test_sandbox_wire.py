@@ -76,6 +76,7 @@ def test_faults_without_an_answer(store: Client, kind: str, wrong: type[Exceptio
         ("slow", 200, "application/json", 1),
         ("data-null", 200, "application/json", 1),
         ("throttled", 200, "application/json", 0),
+        ("refused", 200, "application/json", 0),
         ("previous-failed", 200, "application/json", 0),
     ],
 )

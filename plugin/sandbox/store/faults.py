@@ -15,6 +15,7 @@ KINDS = {
     "data-null": "carried out, answered with INTERNAL_SERVER_ERROR and data null",
     "throttled": "not carried out, THROTTLED with HTTP 200",
     "reset": "not carried out, and the connection is reset",
+    "refused": "not carried out, refused by a user error",
     "previous-failed": "not carried out, refused as an earlier attempt with this key that failed",
 }
 DONE = {"done-then-timeout", "502-after", "cut-body", "slow", "data-null"}

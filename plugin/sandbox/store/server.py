@@ -27,6 +27,10 @@ from .webhooks import Webhooks
 TICK = 0.1
 KEPT = 10_000  # rows of the log
 MAX_BODY = 5_000_000
+REFUSALS = {
+    "refused": "Transactions require a parent_id associated with the order",
+    "previous-failed": PREVIOUS_FAILED,
+}
 BAD_TOKEN = "[API] Invalid API key or access token (unrecognized login or wrong password)"
 
 
@@ -229,8 +233,8 @@ def _spoken(world: World, call: Call, fault: Fault) -> Response:
         requested = Price(world.schema, call.document, call.variables).of(call.operation)
         status = world.bucket.shown(world.store.clock())
         return _json(world, throttled(requested, {**status, "currentlyAvailable": 0}))
-    if fault.kind == "previous-failed":
-        payload = {"refund": None, "order": None, "userErrors": [{"field": None, "message": PREVIOUS_FAILED}]}
+    if fault.kind in REFUSALS:
+        payload = {"refund": None, "order": None, "userErrors": [{"field": None, "message": REFUSALS[fault.kind]}]}
         return _json(world, {"data": {one: payload for one in call.roots}})
     said = (
         "Internal error. Looks like something went wrong on our end.\n"
