@@ -1,17 +1,22 @@
-"""The command line, in processes of its own: words on the right stream, and exit codes that mean something."""
+"""The command line: words on the right stream, and exit codes that mean something."""
 
+import io
 import json
+import logging
 import os
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
+import structlog
 
 from plugin.app import VARIABLES, Config, database_url
+from plugin.cli import main
 from plugin.errors import FixTheSetup
 from tests.shared import ROOT
 
@@ -19,12 +24,37 @@ FORM = '{lines: {TS-NVY-M: 1}, reason: "Broken ${{ agent }}"}'
 ARGS = ["--order", "#1001", "--sandbox"]
 
 
-def order_actions(*args: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def order_actions(*args: str, cwd: Path = ROOT, **variables: str) -> Done:
+    """What a shell would see of the command. It runs in this process, as another takes a second to start."""
+    out, err = io.StringIO(), io.StringIO()
+    told, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in [one for one in os.environ if one.startswith("ORDER_ACTIONS_")]:
+            patch.delenv(name)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["order-actions", *args])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    structlog.configure(**told)
+    logging.root.handlers[:], logging.root.level = handlers, level
+    assert isinstance(ended.value.code, int)
+    return Done(ended.value.code, out.getvalue(), err.getvalue())
+
+
+def in_a_process(*args: str) -> Done:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("ORDER_ACTIONS_")}
-    return subprocess.run(
-        [sys.executable, "-m", "plugin", *args], cwd=cwd, env={**environ, **variables}, capture_output=True,
-        text=True, timeout=120, check=False,
-    )  # fmt: skip
+    words = [sys.executable, "-m", "plugin", *args]
+    done = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -44,7 +74,7 @@ def form(tmp_path: Path) -> str:
 
 
 def test_a_newcomer_finds_the_commands_and_exit_codes() -> None:
-    shown = order_actions("--help").stdout
+    shown = in_a_process("--help").stdout
     for word in ("demo", "serve", "check", "dry-run", "run", "schema", "Exit codes"):
         assert word in shown
 
@@ -60,7 +90,7 @@ def test_a_typo_stops_the_start_with_one_error_at_its_column(bundle: Path) -> No
     path.write_text(text, encoding="utf-8")
     line = next(number for number, one in enumerate(text.splitlines(), 1) if "notifiy" in one)
     for command in (["check", "--bundle", str(bundle)], ["demo", "--port", "0", "--no-open", "--bundle", str(bundle)]):
-        stopped = order_actions(*command)
+        stopped = in_a_process(*command)
         errors = [one for one in stopped.stderr.splitlines() if ": error: " in one]
         assert len(errors) == 1
         assert f"actions/refund.yaml:{line}:9: error: RefundInput has no field 'notifiy'" in errors[0]
@@ -137,4 +167,5 @@ def test_a_bundle_of_ones_own_is_the_one_that_came_and_is_never_written_over(tmp
 
 
 def test_a_wrong_command_line_ends_with_two() -> None:
-    assert order_actions("demo", "--port", "none").returncode == 2
+    wrong = in_a_process("demo", "--port", "none")
+    assert (wrong.returncode, wrong.stdout, "'none' is not a valid integer" in wrong.stderr) == (2, "", True)
