@@ -84,7 +84,7 @@ class Opened:
 
     claims: FormClaims
 
-    def open_form(self, token: str) -> FormClaims:
+    def open_form(self, token: str, *, even_old: bool = False) -> FormClaims:
         return self.claims
 
 
