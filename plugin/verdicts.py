@@ -39,10 +39,13 @@ class Verdict:
     wait: float = 1.0
 
 
-# Codes that prove that nothing ran (facts: recordings of top-level errors; docs "response codes").
+# Codes that prove that nothing ran (facts: recordings of top-level errors; docs "response codes"): those at the
+# mutation itself, and those of the document, which is then not carried out at all.
 _BEFORE = {"ACCESS_DENIED", "BAD_REQUEST", "INVALID_VARIABLE", "MAX_COST_EXCEEDED", "MAX_INPUT_SIZE_EXCEEDED",
            "SHOP_INACTIVE"}  # fmt: skip
-_STATIC = re.compile(r"[a-z][A-Za-z]+")  # GraphQL's own validation: undefinedField, argumentLiteralsIncompatible …
+_STATIC = {"PARSE_ERROR", "argumentLiteralsIncompatible", "argumentNotAccepted", "invalidOneOfInputObject",
+           "missingRequiredArguments", "missingRequiredInputObjectAttribute", "selectionMismatch",
+           "undefinedDirective", "undefinedField", "undefinedType", "variableNotUsed"}  # fmt: skip
 # The three texts of @idempotent (docs: usage/idempotent-requests); refundCreate gives no codes.
 _CONCURRENT = re.compile(r"currently in progress", re.IGNORECASE)
 _MISMATCH = re.compile(r"same idempotency key|new idempotency key", re.IGNORECASE)
@@ -76,23 +79,30 @@ def _judge_answer(answer: Any, root: str) -> Verdict:
     data = answer.get("data")
     payload = data.get(root) if isinstance(data, dict) else None
     if "errors" in answer:
-        return _judge_top_level(answer, payload)
+        return _judge_top_level(answer, payload, root)
     if not isinstance(payload, dict):
         return Verdict(Kind.UNKNOWN, f"the answer has no {root}")
     return _judge_payload(payload, root)
 
 
-def _judge_top_level(answer: Mapping[str, Any], payload: Any) -> Verdict:
+def _judge_top_level(answer: Mapping[str, Any], payload: Any, root: str) -> Verdict:
     errors = answer["errors"]
     if payload is not None or not isinstance(errors, list) or not errors:
         return Verdict(Kind.UNKNOWN, "errors beside data")
     codes = [_code(error) for error in errors]
     said = "; ".join(str(error.get("message", "")) for error in errors if isinstance(error, dict))
-    if codes == ["THROTTLED"]:
+    before = all(code and _of_the_call(error, root) for error, code in zip(errors, codes, strict=True))
+    if before and codes == ["THROTTLED"]:
         return Verdict(Kind.THROTTLED, said, wait=_wait(answer))
-    if all(code in _BEFORE or (code and _STATIC.fullmatch(code)) for code in codes):
+    if before and (_BEFORE if answer.get("data") is not None else _BEFORE | _STATIC).issuperset(codes):
         return Verdict(Kind.NOT_DONE, said)
     return Verdict(Kind.UNKNOWN, said)
+
+
+def _of_the_call(error: Mapping[str, Any], root: str) -> bool:
+    """About the mutation or the document: what is about a field of the answer was raised after the mutation ran."""
+    path = error.get("path")
+    return path in (None, [], [root]) or (isinstance(path, list) and str(path[0]).startswith("mutation"))
 
 
 def _code(error: Any) -> str:

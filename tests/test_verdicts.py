@@ -17,8 +17,9 @@ def refund(**payload: Any) -> dict[str, Any]:
     return {"data": {"refundCreate": payload}}
 
 
-def top(code: str, **data: Any) -> dict[str, Any]:
-    return {"errors": [{"message": code, "extensions": {"code": code}}], **data}
+def top(code: str, path: list[str] | None = None, **data: Any) -> dict[str, Any]:
+    where = {} if path is None else {"path": path}
+    return {"errors": [{"message": code, "extensions": {"code": code}, **where}], **data}
 
 
 DONE = {"id": "gid://shopify/Refund/1"}
@@ -50,9 +51,20 @@ CASES: list[tuple[str, Reply, Kind]] = [
         "The same idempotency key cannot be used with different operation parameters."}])), Kind.REVIEW),
     ("throttled", answer(top("THROTTLED")), Kind.THROTTLED),
     ("throttled beside a result", answer(top("THROTTLED", data={"refundCreate": {"refund": DONE}})), Kind.UNKNOWN),
+    ("throttled at a field of the answer", answer(top("THROTTLED", ["refundCreate", "order"],
+        data={"refundCreate": None})), Kind.UNKNOWN),
     ("no key", answer(top("BAD_REQUEST", data={"refundCreate": None})), Kind.NOT_DONE),
     ("access denied", answer(top("ACCESS_DENIED", data={"refundCreate": None})), Kind.NOT_DONE),
+    ("access denied to the mutation", answer(top("ACCESS_DENIED", ["refundCreate"], data={"refundCreate": None})),
+        Kind.NOT_DONE),
+    ("access denied to a field of the answer", answer(top("ACCESS_DENIED", ["refundCreate", "order", "email"],
+        data={"refundCreate": None})), Kind.UNKNOWN),
+    ("access denied, without data, below", answer(top("ACCESS_DENIED", ["refundCreate", "order"])), Kind.UNKNOWN),
     ("a wrong document", answer(top("undefinedField")), Kind.NOT_DONE),
+    ("a wrong document, with its place", answer(top("undefinedField", ["mutation R", "refundCreate", "x"])),
+        Kind.NOT_DONE),
+    ("a wrong document that ran", answer(top("undefinedField", data={"refundCreate": None})), Kind.UNKNOWN),
+    ("a code that only looks like one of documents", answer(top("internalError", data=None)), Kind.UNKNOWN),
     ("internal", answer(top("INTERNAL_SERVER_ERROR", data={"refundCreate": None})), Kind.UNKNOWN),
     ("an error without a code", answer({"errors": [{"message": "?"}]}), Kind.UNKNOWN),
 ]  # fmt: skip
