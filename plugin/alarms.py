@@ -7,14 +7,16 @@ from plugin.errors import LookAgain, NothingHere
 from plugin.filters import clock_time
 from plugin.logs import about, tell
 from plugin.permissions import ADMIN, require
-from plugin.ports import Alarm, AlarmKind, Doubt, Tools
+from plugin.ports import Alarm, AlarmKind, Doubt, Tools, Unreadable
 from plugin.reconcile import TWICE
 from plugin.settling import SETTLE_TIME, settle_time
-from plugin.shapes import Agent, Place, StepState
+from plugin.shapes import Agent, Place, Run, StepState
 from plugin.verdicts import is_mismatch
 
 DOUBT_MINUTES = 15
 KEY = "Shopify says that another call used this call's key. This is a defect of ours: stop, and report it."
+LOST = "This run cannot be read: its row was changed, or its secret was taken away. Compare the order in Shopify."
+LOST_PAUSE = timedelta(minutes=15)
 LONG = "In doubt for longer than {minutes} minutes. {error}"
 SETTLING = "Shopify may still carry out what was sent before the restore. This can be lifted from {at} on."
 PROGRAM = "order-actions"
@@ -24,13 +26,31 @@ _KNOWN = (StepState.CONFIRMED, StepState.SETTLED, StepState.FAILED)
 def watch(tools: Tools) -> None:
     """One round: raise what is new, once for each step; lift the doubts that became known."""
     now, doubts = tools.clock.now(), tools.watch.doubts()
+    for one in tools.runs.unreadable(now):
+        _raise(tools, AlarmKind.UNREADABLE, one, LOST, now)
+        tools.runs.look_later(one.run_id, now, now + LOST_PAUSE)  # it must not stand in the way of those that are due
     for one in doubts:
         for kind, text in _of(tools, one, now):
-            made = tools.watch.raise_once(kind, one, text, now)
-            run = tools.runs.run(one.run_id)
-            if made is not None and run is not None:
-                tell("alarm.raised", run, alarm=made, kind=kind, step=run.steps[one.position].name)
+            _raise(tools, kind, one, text, now)
     _lift_known(tools, {(one.run_id, one.position) for one in doubts}, now)
+
+
+def _raise(tools: Tools, kind: AlarmKind, doubt: Doubt, text: str, now: datetime) -> None:
+    made = tools.watch.raise_once(kind, doubt, text, now)
+    if made is None:
+        return None
+    run = _run(tools, doubt.run_id)
+    if run is None:
+        return tell("alarm.raised", alarm=made, kind=kind, run=doubt.run_id, store=doubt.store)
+    return tell("alarm.raised", run, alarm=made, kind=kind, step=run.steps[doubt.position].name)
+
+
+def _run(tools: Tools, run_id: str | None) -> Run | None:
+    """None also for a run that cannot be read: an alarm about it must not fail by that."""
+    try:
+        return tools.runs.run(run_id) if run_id else None
+    except Unreadable:
+        return None
 
 
 def _of(tools: Tools, doubt: Doubt, now: datetime) -> Iterator[tuple[AlarmKind, str]]:
@@ -50,7 +70,7 @@ def _lift_known(tools: Tools, doubtful: set[tuple[str, int]], now: datetime) -> 
         if one.kind is not AlarmKind.DOUBT or one.run_id is None or one.position is None:
             continue
         if (one.run_id, one.position) not in doubtful:
-            run = tools.runs.run(one.run_id)
+            run = _run(tools, one.run_id)
             if run is not None and run.steps[one.position].state in _KNOWN:
                 reason = f"known: {run.steps[one.position].state}"
                 _lift(tools, one.id, PROGRAM, reason, now)
@@ -82,7 +102,7 @@ def _must_have_settled(tools: Tools, alarm_id: int) -> None:
 def _lift(tools: Tools, alarm_id: int, by: str, reason: str, now: datetime) -> Alarm | None:
     lifted = tools.watch.lift(alarm_id, by, reason, now)
     if lifted is not None:
-        run = tools.runs.run(lifted.run_id) if lifted.run_id else None
-        whose = about(run) if run else {"store": lifted.store, "agent": lifted.agent_id}
+        run = _run(tools, lifted.run_id)
+        whose = about(run) if run else {"run": lifted.run_id, "store": lifted.store, "agent": lifted.agent_id}
         tell("alarm.lifted", alarm=lifted.id, kind=lifted.kind, by=by, **whose)
     return lifted

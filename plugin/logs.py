@@ -32,7 +32,8 @@ EVENTS: Mapping[str, Event] = {
     "server.stopped": Event("info", "the server ends"),
     "worker.started": Event("info", "the background work of a process begins"),
     "worker.stopped": Event("info", "the background work of a process ends"),
-    "worker.failed": Event("error", "a round of the background work ended in a way we did not foresee; it goes on"),
+    "worker.failed": Event("error", "the look at a run, or another duty of the background work, ended in a way we did "
+                           "not foresee; it goes on"),
     "request.failed": Event("error", "a request was answered with 500 or more; with a trace if we did not foresee it"),
     "request.shed": Event("warning", "a request was refused because the server is full", "submits_shed"),
     "run.begun": Event("info", "an agent pressed; run and steps are written down", "runs_begun"),

@@ -114,8 +114,23 @@ class NewRun:
     pace: Pace | None = None  # None: payments are not counted
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """A step of an open run whose fate nobody knows: `since` is its first send."""
+
+    run_id: str
+    position: int
+    store: str
+    state: StepState
+    since: datetime
+    error: str
+
+
 class Runs(Protocol):
-    """Tables `runs`, `steps` and `outbox`. Every method is one committed transaction."""
+    """Tables `runs`, `steps` and `outbox`. Every method is one committed transaction.
+
+    A run that cannot be read raises Unreadable where it was asked for, or its order; lists leave it out.
+    """
 
     def begin(self, new: NewRun, now: datetime) -> Run | None:
         """Write run and steps as `intent`. None when the same form wrote them before: nothing is begun anew.
@@ -182,6 +197,10 @@ class Runs(Protocol):
         """Move the next look of a due run to `at`. True for one worker only, which looks now."""
         ...
 
+    def unreadable(self, now: datetime) -> Sequence[Doubt]:
+        """Open runs that `due_runs` had to leave out."""
+        ...
+
     def wake(self, place: Place, now: datetime) -> None:
         """Make the order's open run due at once: something about the order was heard."""
         ...
@@ -202,6 +221,10 @@ class Runs(Protocol):
     def note_sent(self, note_id: str) -> None: ...
 
     def note_later(self, note_id: str, attempts: int, at: datetime) -> None: ...
+
+
+class Unreadable(ValueError):
+    """A run's row is not what was written, or is sealed with a secret we do not have: nothing may follow from it."""
 
 
 class LostLease(Exception):
@@ -262,6 +285,7 @@ class AlarmKind(StrEnum):
     TWICE = "twice"
     KEY = "key"
     RESTORED = "restored"
+    UNREADABLE = "unreadable"
 
 
 EVERY_STORE = "*"  # instead of a store's domain in an alarm
@@ -282,18 +306,6 @@ class Alarm:
     lifted_at: datetime | None
     lifted_by: str | None
     reason: str | None
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """A step of an open run whose fate nobody knows: `since` is its first send."""
-
-    run_id: str
-    position: int
-    store: str
-    state: StepState
-    since: datetime
-    error: str
 
 
 class Watch(Protocol):

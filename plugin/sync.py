@@ -1,7 +1,7 @@
 """What happens without an agent: open runs carried on, notes out."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from plugin.errors import OrderActionsError
 from plugin.logs import tell
@@ -15,6 +15,7 @@ YOUNG = 60.0
 ABANDONED = 45.0  # seconds after which nobody comes back any more to a run that was never sent
 # a run younger than so many seconds is looked at every so many
 PAUSES = ((10.0, 1.0), (YOUNG, 3.0), (600.0, 15.0), (3600.0, 60.0), (float("inf"), 900.0))
+SLOW = 2.0  # seconds; a look takes a fraction of that, unless the store hangs or asks to slow down
 DOUBT_PAUSE = 30.0  # seconds at most while a call is in doubt: only a store that is away keeps one there for long
 
 
@@ -55,20 +56,44 @@ def deliver_orders(tools: Tools) -> int:
 
 
 def carry_on(tools: Tools, stopped: Callable[[], bool] = lambda: False) -> int:
-    """Carry on open runs that are due: jobs, pending money, a second step, and calls whose fate is unknown."""
-    carried = 0
+    """Carry on open runs that are due: jobs, pending money, a second step, and calls whose fate is unknown.
+
+    What goes wrong with one run keeps no other waiting. A store that is slow has one look in a round, so that it
+    keeps no other store's runs waiting: its own take turns.
+    """
+    carried, slow = 0, set[str]()
     for run in tools.runs.due_runs(tools.clock.now()):
         if stopped():
             break
-        now = tools.clock.now()
-        age = (now - run.created_at).total_seconds()
-        if not tools.runs.look_later(run.id, now, now + timedelta(seconds=_pause(run, age))):
-            continue  # another worker looks
-        if _waits_for_shopify(run, age):
-            reached(Point.RUN_DUE)
-            carry_out(tools, run.id, 0.0)
-            carried += 1
+        begun = tools.clock.now()
+        try:
+            if run.place.store in slow:
+                tools.runs.look_later(run.id, begun, begun)  # in the same order, behind the runs of others
+                continue
+            carried += _carry_on(tools, run, begun)
+            ended = tools.clock.now()
+            if (ended - begun).total_seconds() > SLOW:
+                slow.add(run.place.store)
+                _look_later(tools, run, ended)
+        except Exception as error:  # noqa: BLE001 - one bad run must not stop the others
+            tell("worker.failed", run, raised=error)
     return carried
+
+
+def _carry_on(tools: Tools, run: Run, now: datetime) -> bool:
+    if not _look_later(tools, run, now) or not _waits_for_shopify(run, _age(run, now)):
+        return False  # another worker looks, or nothing is to be seen
+    reached(Point.RUN_DUE)
+    carry_out(tools, run.id, 0.0)
+    return True
+
+
+def _look_later(tools: Tools, run: Run, now: datetime) -> bool:
+    return tools.runs.look_later(run.id, now, now + timedelta(seconds=_pause(run, _age(run, now))))
+
+
+def _age(run: Run, now: datetime) -> float:
+    return (now - run.created_at).total_seconds()
 
 
 def _pause(run: Run, age: float) -> float:

@@ -49,10 +49,11 @@ class Worker:
 
     def _repeat(self, *duties: Duty) -> None:
         while not self._stop.wait(self._pause):
-            for duty in duties if self._turn() else ():
+            for duty in duties:
                 try:
-                    duty(self._app)
-                except Exception as error:  # noqa: BLE001 - the door of the background: one bad run must not stop the others
+                    if self._turn():
+                        duty(self._app)
+                except Exception as error:  # noqa: BLE001 - the door of the background: it goes on with the next duty
                     tell("worker.failed", raised=error)
 
 

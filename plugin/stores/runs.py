@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from cryptography.fernet import MultiFernet
+from cryptography.fernet import InvalidToken, MultiFernet
 from sqlalchemy import Connection, Engine, Row, and_, delete, exists, func, insert, not_, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from plugin.errors import LookAgain, WaitForRun
 from plugin.money import Money
 from plugin.points import Point, reached
-from plugin.ports import LostLease, NewRun
+from plugin.ports import Doubt, LostLease, NewRun, Unreadable
 from plugin.shapes import Note, Place, Resolution, Run, Step, StepState
 from plugin.stores.database import aware, glance, reads
 from plugin.stores.pace import stopped
@@ -25,6 +25,8 @@ NEWEST = runs.c.created_at.desc()
 DUE_AT_ONCE = 50
 NOTES_AT_ONCE = 5
 NOTE_LEASE = timedelta(seconds=120)  # longer than the CRM may take for so many
+_BROKEN = (InvalidToken, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+_Rows = tuple[Row[Any], Sequence[Row[Any]], Sequence[Row[Any]]]
 
 
 class SqlRuns:
@@ -104,7 +106,7 @@ class SqlRuns:
         return self._read(_of(place))
 
     def open_runs(self) -> Sequence[Run]:
-        return self._read(runs.c.is_open)
+        return self._readable(runs.c.is_open)
 
     def open_places(self) -> Mapping[Place, bool]:
         waits = exists().where(steps.c.run_id == runs.c.id, steps.c.state == StepState.REVIEW)
@@ -114,20 +116,40 @@ class SqlRuns:
         return {Place(row.store, row.order_id): bool(row.waits) for row in rows}
 
     def newest(self, count: int) -> Sequence[Run]:
-        return self._read(limit=count)
+        return self._readable(limit=count)
 
-    def _read(self, *conditions: Any, order: Any = NEWEST, limit: int | None = None) -> list[Run]:
+    def _read(self, *conditions: Any) -> list[Run]:
+        return [self._run(*one) for one in self._rows(*conditions)]
+
+    def _readable(self, *conditions: Any, **which: Any) -> list[Run]:
+        return [one for one in self._runs_and_rows(*conditions, **which) if isinstance(one, Run)]
+
+    def _runs_and_rows(self, *conditions: Any, **which: Any) -> list[Run | Row[Any]]:
+        """Runs, and the bare rows of those that cannot be read."""
+        return [self._run_or_row(*one) for one in self._rows(*conditions, **which)]
+
+    def _rows(self, *conditions: Any, order: Any = NEWEST, limit: int | None = None) -> list[_Rows]:
+        """Runs as they lie there, each with its steps and what was decided about it."""
         query = select(runs).where(and_(true(), *conditions)).order_by(order).limit(limit)
         with self._reads.connect() as tx:
             rows = tx.execute(query).all()
             ids = [row.id for row in rows]
             own = _of_runs(tx, steps, ids, steps.c.position)
             decided = _of_runs(tx, resolutions, ids, resolutions.c.at)
-        return [self._run(row, own.get(row.id, ()), decided.get(row.id, ())) for row in rows]
+        return [(row, own.get(row.id, ()), decided.get(row.id, ())) for row in rows]
 
     def _run(self, row: Row[Any], own: Sequence[Row[Any]], decided: Sequence[Row[Any]]) -> Run:
-        sealed = json.loads(self._box.decrypt(row.texts))
-        return run_of(row, sealed, own, tuple(self._resolution(one) for one in decided))
+        try:
+            sealed = json.loads(self._box.decrypt(row.texts))
+            return run_of(row, sealed, own, tuple(self._resolution(one) for one in decided))
+        except _BROKEN as error:
+            raise Unreadable(f"run {row.id}: {error}") from error
+
+    def _run_or_row(self, row: Row[Any], own: Sequence[Row[Any]], decided: Sequence[Row[Any]]) -> Run | Row[Any]:
+        try:
+            return self._run(row, own, decided)
+        except Unreadable:
+            return row
 
     def _resolution(self, row: Row[Any]) -> Resolution:
         reason = self._box.decrypt(row.reason).decode()
@@ -246,8 +268,16 @@ class SqlRuns:
     # ------------------------------------------------------------ the schedule
 
     def due_runs(self, now: datetime) -> Sequence[Run]:
+        return [one for one in self._due(now) if isinstance(one, Run)]
+
+    def unreadable(self, now: datetime) -> Sequence[Doubt]:
+        rows = [one for one in self._due(now) if not isinstance(one, Run)]
+        return [Doubt(row.id, 0, row.store, StepState.REVIEW, aware(row.created_at), "") for row in rows]
+
+    def _due(self, now: datetime) -> list[Run | Row[Any]]:
         free = or_(runs.c.lease_until.is_(None), runs.c.lease_until < now)
-        return self._read(runs.c.is_open, runs.c.look_at <= now, free, order=runs.c.look_at, limit=DUE_AT_ONCE)
+        due = and_(runs.c.is_open, runs.c.look_at <= now, free)
+        return self._runs_and_rows(due, order=runs.c.look_at, limit=DUE_AT_ONCE)
 
     def look_later(self, run_id: str, now: datetime, at: datetime) -> bool:
         due = and_(runs.c.id == run_id, runs.c.is_open, runs.c.look_at <= now)
