@@ -53,7 +53,7 @@ class TooOften(OrderActionsError):
 
 
 class TryLater(OrderActionsError):
-    """Shopify could not be read just now; nothing was done."""
+    """Shopify, the CRM or the database does not answer just now; nothing was done."""
 
 
 class ActInShopify(OrderActionsError):

@@ -137,7 +137,8 @@ class Runs(Protocol):
 
         Raises WaitForRun when another run is open on the order (a unique index, not a look), LookAgain
         when one was closed after `read_at`: what the form was judged by may be old; AskAnAdmin when an alarm
-        stops the store's or the agent's refunds, or this run would be too much (the alarm is committed then).
+        stops the store's or the agent's refunds, or this run would be too much (the alarm is committed then);
+        TryLater when the database is held up.
         """
         ...
 

@@ -6,6 +6,7 @@ import hmac
 from sqlalchemy import Engine, and_, case, delete, insert, or_, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from plugin.errors import TryLater
 from plugin.secrets import Keys
 from plugin.stores.tables import request_counts
 
@@ -23,7 +24,7 @@ class SqlCounts:
             return self._added(hashed, minute, portion, most) or self._began(hashed, minute, portion)
         except IntegrityError:  # another process began this row
             return self._added(hashed, minute, portion, most)
-        except SQLAlchemyError:
+        except (SQLAlchemyError, TryLater):
             return True  # a database that cannot count does not close the door; what needs it fails by itself
 
     def _added(self, who: str, minute: int, portion: int, most: int) -> bool:

@@ -6,16 +6,25 @@ import time
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, ExceptionContext
 from sqlalchemy.exc import ArgumentError, DatabaseError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from plugin.errors import FixTheSetup
+from plugin.errors import FixTheSetup, TryLater
 from plugin.stores.backup import at_home
 from plugin.stores.migrations import HEAD, newer
 
-# An installation may trade durability for speed; a promise to have written down a refund may not be traded.
-_DURABLE = "SET synchronous_commit = on"
+# What every session of PostgreSQL is told. An installation may trade durability for speed; a promise to have written
+# down a refund may not be traded. Nobody waits for ever for a lock, and nobody keeps one who is gone or stands still.
+SESSION = {
+    "synchronous_commit": "on", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "15s",
+    "tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
+}  # fmt: skip
+# The same from our side: a server that is gone is noticed within half a minute.
+_LINE = {"connect_timeout": 5, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3,
+         "tcp_user_timeout": 30_000}  # fmt: skip
+_LOCKED = "55P03"  # PostgreSQL's lock_not_available
+HELD_UP = "Something holds up the database. Look again in a minute, before you repeat anything."
 RESTED = 1.0  # seconds
 QUICK_TRIES = 1000
 TURN = 10.0  # seconds, like busy_timeout: after that SQLite itself decides
@@ -57,10 +66,11 @@ def connect(url: str) -> Engine:
         raise FixTheSetup(f"ORDER_ACTIONS_DATABASE may be sqlite or postgresql, not {kind}.")
     try:
         driver = wanted.set(drivername="postgresql+psycopg")
-        engine = create_engine(driver, hide_parameters=True, pool_size=POOL, max_overflow=0)
+        engine = create_engine(driver, hide_parameters=True, pool_size=POOL, max_overflow=0, connect_args=_LINE)
     except ImportError as error:
         raise FixTheSetup("PostgreSQL needs its driver: pip install 'shopify-order-actions[postgres]'.") from error
-    event.listen(engine, "connect", _durable)
+    event.listen(engine, "connect", _begin_session)
+    event.listen(engine, "handle_error", _held_up)
     _ask_after_a_rest(engine)
     return engine
 
@@ -117,11 +127,20 @@ def aware(moment: datetime) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _durable(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+def _begin_session(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    cursor.execute(_DURABLE)
+    cursor.execute("; ".join(f"SET {name} = '{value}'" for name, value in SESSION.items()))
     cursor.close()
     connection.commit()
+
+
+def _held_up(context: ExceptionContext) -> None:
+    """A sentence that had to wait too long for a lock did nothing, and its transaction is undone. Raises TryLater.
+
+    What was committed or sent before it is another matter, so the text says nothing of that.
+    """
+    if getattr(context.original_exception, "sqlstate", None) == _LOCKED:
+        raise TryLater(HELD_UP) from context.original_exception
 
 
 def _ask_after_a_rest(engine: Engine) -> None:

@@ -11,7 +11,7 @@ from cryptography.fernet import InvalidToken, MultiFernet
 from sqlalchemy import Connection, Engine, Row, and_, delete, exists, func, insert, not_, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
-from plugin.errors import LookAgain, WaitForRun
+from plugin.errors import LookAgain, TryLater, WaitForRun
 from plugin.money import Money
 from plugin.points import Point, reached
 from plugin.ports import Doubt, LostLease, NewRun, Unreadable
@@ -21,6 +21,7 @@ from plugin.stores.pace import stopped
 from plugin.stores.rows import run_of, step_values
 from plugin.stores.tables import outbox, resolutions, runs, steps
 
+NOT_BEGUN = "Something holds up the database. Nothing was sent; try again in a minute."
 NEWEST = runs.c.created_at.desc()
 DUE_AT_ONCE = 50
 NOTES_AT_ONCE = 5
@@ -50,6 +51,8 @@ class SqlRuns:
         except IntegrityError:
             self._already(new)
             return None
+        except TryLater as error:
+            raise TryLater(NOT_BEGUN) from error
         if stop is not None:
             raise stop
         return self.run(plan.run_id)

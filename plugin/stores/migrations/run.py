@@ -17,6 +17,8 @@ def upgrade(engine: Engine) -> None:
     """One process at a time: the others wait, and find it done. Raises FixTheSetup for a newer database."""
     with engine.begin() as tx:
         if tx.dialect.name == "postgresql":  # SQLite's writers wait for each other anyway
+            for name in ("lock_timeout", "idle_in_transaction_session_timeout"):  # this may take as long as it takes
+                tx.execute(text(f"SET LOCAL {name} = 0"))
             tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         found = _found(tx)
         if found is not None and found > HEAD:
