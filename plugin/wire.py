@@ -2,11 +2,16 @@
 
 import json
 import re
-import time
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from socket import SHUT_RDWR
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 CONNECT, READ, DEADLINE = 5.0, 30.0, 45.0
@@ -22,10 +27,64 @@ class TooMuch(Exception):
 FAULTS = (requests.RequestException, TooMuch, HTTPError, OSError)
 
 
+@contextmanager
+def _in_time(seconds: float, shut: Callable[[], object]) -> Iterator[None]:
+    """Until then all must have come, however it drips: `timeout=` limits each read, not their sum. Raises TooMuch.
+
+    Shutting the line wakes up who reads from it; what was read then is not an answer, whole as it may look.
+    """
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        with suppress(OSError, ValueError, RuntimeError):  # it has just ended by itself
+            shut()
+
+    timer = threading.Timer(max(seconds, 0.0), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if late.is_set():
+            raise TooMuch("the answer took too long")
+
+
+class _Line(HTTPConnection):
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        with _in_time(DEADLINE, lambda: self.sock.shutdown(SHUT_RDWR)):
+            return super().getresponse()
+
+
+class _SafeLine(HTTPSConnection):
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        with _in_time(DEADLINE, lambda: self.sock.shutdown(SHUT_RDWR)):
+            return super().getresponse()
+
+
+class _Lines(HTTPConnectionPool):
+    ConnectionCls = _Line
+
+
+class _SafeLines(HTTPSConnectionPool):
+    ConnectionCls = _SafeLine
+
+
+class _Adapter(HTTPAdapter):
+    """The headers of an answer come within the deadline."""
+
+    def init_poolmanager(self, *given: Any, **more: Any) -> None:
+        super().init_poolmanager(*given, **more)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Lines, "https": _SafeLines}
+
+
 def bare_session() -> requests.Session:
     """No retries, no redirects, no proxy or .netrc from the environment."""
     session = requests.Session()
     session.trust_env = False
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, _Adapter())
     return session
 
 
@@ -44,19 +103,17 @@ def ask(
 
 
 def whole(answer: requests.Response) -> bytes:
-    """The body, within 1 MiB and the overall deadline (timeout= limits each read, not their sum).
+    """The body, within 1 MiB and what the headers left of the deadline.
 
-    `read1` gives what has come; `iter_content` would wait for a full part, however slowly it drips.
+    `read1` gives what has come; `iter_content` would wait for a full part.
     """
-    end = time.monotonic() + DEADLINE
     parts, size = [], 0
-    while part := answer.raw.read1(65536, decode_content=True):
-        size += len(part)
-        if size > MAX_BYTES:
-            raise TooMuch("the answer is longer than 1 MiB")
-        if time.monotonic() > end:
-            raise TooMuch("the answer took too long")
-        parts.append(part)
+    with _in_time(DEADLINE - answer.elapsed.total_seconds(), answer.raw.shutdown):
+        while part := answer.raw.read1(65536, decode_content=True):
+            size += len(part)
+            if size > MAX_BYTES:
+                raise TooMuch("the answer is longer than 1 MiB")
+            parts.append(part)
     return b"".join(parts)
 
 

@@ -96,6 +96,21 @@ def drip(line: socket.socket) -> None:
         time.sleep(0.05)
 
 
+def drip_headers(status: str, seconds: float = 3.0, then: Talk = lambda line: None) -> Talk:
+    """Headers that are whole in the end, as is what follows them."""
+
+    def talk(line: socket.socket) -> None:
+        line.sendall(f"HTTP/1.1 {status}\r\nX-Long: ".encode())
+        for _ in range(int(seconds / 0.05)):
+            line.sendall(b"x")
+            time.sleep(0.05)
+        line.sendall(f"\r\nContent-Length: {len(DONE)}\r\n\r\n".encode())
+        then(line)
+        line.sendall(DONE)
+
+    return talk
+
+
 def reset(line: socket.socket) -> None:
     line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -112,6 +127,10 @@ FAULTS: dict[str, tuple[Talk, Kind]] = {
     "body shorter than Content-Length": (says(length(DONE, 20), DONE), Kind.UNKNOWN),
     "chunked body cut": (says("HTTP/1.1 200 OK\nTransfer-Encoding: chunked", b"40\r\n{"), Kind.UNKNOWN),
     "drip 1 byte / 50 ms": (drip, Kind.UNKNOWN),
+    "headers drip": (drip_headers("200 OK"), Kind.UNKNOWN),
+    "headers of a refusal drip": (drip_headers("401 No"), Kind.UNKNOWN),
+    "headers drip, then the body is late": (drip_headers("200 OK", 0.7, lambda line: time.sleep(0.45)), Kind.UNKNOWN),
+    "headers drip, but all is there in time": (drip_headers("200 OK", 0.2), Kind.DONE),
     "headers then silence": (says(length(DONE), b"", lambda line: time.sleep(1)), Kind.UNKNOWN),
     "200 with HTML": (says(length(b"<html>"), b"<html>"), Kind.UNKNOWN),
     "200 empty": (says(length(b"")), Kind.UNKNOWN),
