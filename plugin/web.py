@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
 
 from plugin import deciding, flow, searching, sessions, views, webhooks
 from plugin.admin_door import routes as admin_routes
@@ -249,7 +250,7 @@ class _Door:
     # ------------------------------------------------------------ errors
 
     def failed(self, error: Exception) -> Response:
-        status, title, text = _told(error)
+        status, title, text = self._told(error)
         if request.path in ("/session", "/webhooks/shopify", "/kustomer/commands/open"):
             answer = _json({"message": text}, status)
         else:
@@ -259,6 +260,26 @@ class _Door:
             answer.headers["Retry-After"] = str(RETRY_AFTER if isinstance(error, TooBusy) else error.seconds)
         return answer
 
+    def _told(self, error: Exception) -> tuple[int, str, str]:
+        """Status, title and sentence of anything that went wrong; what we did not foresee says nothing inner."""
+        if isinstance(error, OrderActionsError):
+            status, title = STATUS.get(type(error), (500, "Something went wrong"))
+            if status >= 500 and not isinstance(error, TooBusy):
+                _failed(error, status, self._form_run())
+            return status, title, str(error)
+        code = getattr(error, "code", None)
+        if isinstance(code, int) and 400 <= code < 500:
+            return code, HTTPStatus(code).phrase, "This request cannot be answered."
+        _failed(error, 500, self._form_run())
+        return 500, "Something went wrong", "Look at the order again before you repeat anything."
+
+    def _form_run(self) -> str | None:
+        """The run that the form which came is, or would be."""
+        try:
+            return self._app.tokens.open_form(request.form.get("token", ""), even_old=True).run_id
+        except (OrderActionsError, HTTPException):
+            return None
+
 
 def webhook_secrets(app: App, domain: str) -> tuple[str, ...]:
     """A custom app signs with a secret of its own; the header only says whose to try."""
@@ -266,23 +287,9 @@ def webhook_secrets(app: App, domain: str) -> tuple[str, ...]:
     return row.app_secrets if row is not None and row.app_secrets else app.config.client_secrets
 
 
-def _told(error: Exception) -> tuple[int, str, str]:
-    """Status, title and sentence of anything that went wrong; what we did not foresee says nothing inner."""
-    if isinstance(error, OrderActionsError):
-        status, title = STATUS.get(type(error), (500, "Something went wrong"))
-        if status >= 500 and not isinstance(error, TooBusy):
-            _failed(error, status)
-        return status, title, str(error)
-    code = getattr(error, "code", None)
-    if isinstance(code, int) and 400 <= code < 500:
-        return code, HTTPStatus(code).phrase, "This request cannot be answered."
-    _failed(error, 500)
-    return 500, "Something went wrong", "Look at the order again before you repeat anything."
-
-
-def _failed(error: Exception, status: int) -> None:
-    """The log's entry, with the order and the run that the address names, and the trace of what was not foreseen."""
-    args = request.view_args or {}
+def _failed(error: Exception, status: int, form_run: str | None) -> None:
+    """The log's entry, with the order and the run that address or form name, and the trace of what was not foreseen."""
+    args = {"run": form_run, **(request.view_args or {})}
     named = {name: args[name] for name in ("store", "order", "action", "run") if name in args}
     route = request.url_rule.rule if request.url_rule else "none"
     unforeseen = None if isinstance(error, OrderActionsError) else error

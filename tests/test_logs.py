@@ -19,7 +19,7 @@ from plugin.shapes import Identity, Note
 from plugin.sync import deliver_notes
 from plugin.web import create_web
 from tests.test_web import ADA, ORDER, payload, signed_in, webhook
-from tests.world import BASE, DOMAIN, REFUND, SECRET, World, outcome, with_settings
+from tests.world import BASE, DOMAIN, REFUND, SECRET, World, as_sent, outcome, with_settings
 
 TOKEN = "shpat_0123456789abcdef0123456789abcdef"
 NOTE = "CANARY-NOTE the parcel of Mrs Privet at 4 Hidden Lane"
@@ -116,6 +116,24 @@ def test_no_secret_and_nothing_of_a_customer_is_in_logs_figures_and_error_pages(
     assert [one for one in CANARIES if one in everything] == []
     failed = next(one for one in lines(out) if one["event"] == "request.failed")
     assert (failed["route"], failed["error"], "test_logs.py" in failed["trace"]) == ("/session", "RuntimeError", True)
+
+
+def test_a_press_that_ends_in_an_error_is_logged_with_its_run(
+    shop: World, out: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = create_web(shop.app).test_client()
+    view = shop.preview(1001, REFUND, shop.open(1001, REFUND), lines=["1", "0"])
+
+    def breaks(point: points.Point) -> None:
+        if point is points.Point.RESULT_WRITTEN:
+            raise RuntimeError("what nobody foresaw")
+
+    monkeypatch.setattr(points, "hook", breaks)
+    answer = client.post(f"{ORDER}/actions/{REFUND}", headers=signed_in(client), data=as_sent(view))
+    assert answer.status_code == 500
+    run = shop.tools.runs.newest(1)[0]
+    failed = [one for one in lines(out) if one["event"] == "request.failed"]
+    assert [(one["run"], one["order"], one["error"]) for one in failed] == [(run.id, run.place.order, "RuntimeError")]
 
 
 def test_a_key_that_is_not_in_the_table_does_not_reach_the_line(out: io.StringIO) -> None:

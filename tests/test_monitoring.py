@@ -28,7 +28,7 @@ from plugin.web import create_web
 from tests.shared import ROOT
 from tests.test_runs_command import variables  # noqa: F401 - a fixture
 from tests.test_web import ORDER, payload, signed_in, webhook
-from tests.world import REFUND, World, outcome, typed
+from tests.world import REFUND, World, as_sent, outcome
 
 KEY = "a token for the scraper"
 BEARER = {"Authorization": f"Bearer {KEY}"}
@@ -167,10 +167,7 @@ def test_when_the_gate_is_full_nothing_is_done_and_the_same_form_works_afterward
     client = web.test_client()
     headers = signed_in(client)
     view = shop.preview(1001, REFUND, shop.open(1001, REFUND), lines=["1", "0"])
-    raw = typed(view)
-    data = {"token": view.context["form"]["token"]}
-    for name, value in raw.items():
-        data |= {f"{name}[{key}]": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+    data = as_sent(view)
     shop.forget_calls()
     path = f"{ORDER}/actions/{REFUND}"
     with ExitStack() as others:

@@ -166,6 +166,14 @@ def typed(view: View) -> dict[str, Any]:
     return raw
 
 
+def as_sent(view: View) -> dict[str, str]:
+    """The same as a browser sends it, inner keys in brackets."""
+    data = {"token": view.context["form"]["token"]}
+    for name, value in typed(view).items():
+        data |= {f"{name}[{key}]": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+    return data
+
+
 def fields(view: View) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in view.context["form"]["fields"]}
 
