@@ -3,6 +3,7 @@
 Rules: design "Money moves once"; money-safety §1.5 and §1.6. Settle time counts from the last send.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -16,6 +17,7 @@ RESEND_WITHIN = 600.0  # seconds after the first send in which we send again by 
 TWICE = "Our reference stands in two refunds. Compare the order in Shopify with this run at once."
 CANCELLED_BY_OTHERS = "Somebody else cancelled this order while our answer was missing."
 MOVED_BY_OTHERS = "The order changed without our reference while our answer was missing."
+COPIED = "A refund carries our reference, but not the note we sent. Somebody may have copied the reference."
 TOO_LONG = "Shopify shows no trace of this after ten minutes."
 
 
@@ -60,7 +62,17 @@ def _found(step: Step, order: OrderFacts) -> Decision | None:
     marked = [one for one in order.refunds if step.marker in one.note]
     if len(marked) > 1:
         return Decision(Kind.REVIEW, TWICE)
+    if marked and not _as_sent(step, marked[0].note):
+        return Decision(Kind.REVIEW, COPIED)
     return Decision(Kind.FOUND, refund_id=marked[0].id) if marked else None
+
+
+def _as_sent(step: Step, note: str) -> bool:
+    """Whether the refund's note is the one in our bytes; the card shows the reference, so a person may copy it."""
+    sent = json.loads(step.body)["variables"]
+    for name in OPERATIONS[step.root].reason:
+        sent = sent[name]
+    return str(sent).split() == note.split()
 
 
 def same_world(run: Run, step: Step, order: OrderFacts) -> bool:

@@ -11,7 +11,7 @@ from plugin.documents import fingerprint
 from plugin.errors import LookAgain, NotAllowed, NothingHere, TryLater
 from plugin.money import Money
 from plugin.reading import AWAY
-from plugin.reconcile import MOVED_BY_OTHERS, TOO_LONG, TWICE, Kind, decide, same_world
+from plugin.reconcile import COPIED, MOVED_BY_OTHERS, TOO_LONG, TWICE, Kind, decide, same_world
 from plugin.review import resolve
 from plugin.runtime import carry_out
 from plugin.shapes import OrderFacts, Place, RefundSeen, Run, Step, StepState
@@ -24,7 +24,8 @@ ORDER = OrderFacts(
 )
 FINGERPRINT = fingerprint(ORDER)
 STEP = Step(
-    "r", 0, "refund", "k", "[ref ABCDEF]", "refundCreate", b"{}", FIVE, FIVE, StepState.UNKNOWN, 1,
+    "r", 0, "refund", "k", "[ref ABCDEF]", "refundCreate",
+    b'{"query": "", "variables": {"input": {"note": "Broken [ref ABCDEF]"}}}', FIVE, FIVE, StepState.UNKNOWN, 1,
     NOW - timedelta(seconds=100), NOW - timedelta(seconds=100), None, None, None,
 )  # fmt: skip
 RUN = Run(
@@ -41,6 +42,8 @@ OURS = RefundSeen("gid://shopify/Refund/7", "Broken [ref ABCDEF]", FIVE, ("SUCCE
         (ORDER, 421, Kind.RESEND, ""),
         (ORDER, 631, Kind.REVIEW, TOO_LONG),
         (replace(ORDER, refunds=(OURS,), refunded=FIVE), 1, Kind.FOUND, ""),
+        (replace(ORDER, refunds=(replace(OURS, note=" Broken\n[ref ABCDEF]"),), refunded=FIVE), 1, Kind.FOUND, ""),
+        (replace(ORDER, refunds=(replace(OURS, note="see [ref ABCDEF]"),), refunded=FIVE), 1, Kind.REVIEW, COPIED),
         (replace(ORDER, refunds=(OURS, replace(OURS, id="8"))), 1, Kind.REVIEW, TWICE),
         (replace(ORDER, refunds=(replace(OURS, note="by hand"),)), 421, Kind.REVIEW, MOVED_BY_OTHERS),
         (replace(ORDER, refunded=FIVE), 421, Kind.REVIEW, MOVED_BY_OTHERS),
