@@ -24,7 +24,8 @@ from plugin.selection import merge, own_key, restore, root_selection, selection,
 from plugin.shapes import OrderFacts, RefundSeen
 
 REFUSED = {"FAILURE", "ERROR"}  # of a payment: the provider did not pay it back
-MAX_REFUNDS = 50
+MAX_REFUNDS = 50  # of an order on which something may be begun here
+READ_REFUNDS = 60  # as many as the query asks for: what was begun can be followed while some are added
 MAX_PAGES = 10
 
 FACTS = """
@@ -34,7 +35,7 @@ FACTS = """
   netPaymentSet { shopMoney { amount currencyCode } presentmentMoney { amount currencyCode } }
   totalReceivedSet { shopMoney { amount currencyCode } presentmentMoney { amount currencyCode } }
   totalRefundedSet { presentmentMoney { amount currencyCode } }
-  refunds(first: 50) {
+  refunds(first: 60) {
     id
     note
     totalRefundedSet { presentmentMoney { amount currencyCode } }

@@ -6,11 +6,12 @@ from typing import Any
 
 from plugin import forms, plan
 from plugin.bundle import Action
+from plugin.documents import MAX_REFUNDS
 from plugin.errors import ActInShopify, FixTheForm, NotAllowed, NothingHere, TryLater
 from plugin.expr import ExprError, Scope
 from plugin.permissions import check_limit, missing_scopes
 from plugin.ports import Tools
-from plugin.reading import Seen, kept, look, look_with_preview
+from plugin.reading import TOO_MANY, Seen, kept, look, look_with_preview
 from plugin.shapes import Agent, FormState, Place, Plan, Session, StoreInfo
 
 REDRAFTS = 3
@@ -54,6 +55,8 @@ def draft(
             if reason is not None:
                 raise ActInShopify(reason)
             must_own(session, seen)
+            if len(seen.facts.refunds) >= MAX_REFUNDS:
+                raise ActInShopify(TOO_MANY)
             if asked == _variables(action, scope, agent, raw, shown):
                 begun = forms.begin(action, scope, agent, raw, shown)
                 scope = scope.also(preview=answer)

@@ -8,7 +8,7 @@ from typing import Any
 from graphql import print_ast
 
 from plugin.bundle import Action
-from plugin.documents import MAX_PAGES, MAX_REFUNDS, facts
+from plugin.documents import MAX_PAGES, READ_REFUNDS, facts
 from plugin.errors import ActInShopify, FixTheSetup, NothingHere, TryLater
 from plugin.permissions import missing_scopes
 from plugin.phones import e164
@@ -18,6 +18,7 @@ from plugin.selection import decode, merge, restore, selection, sent_key
 from plugin.shapes import Customer, OrderFacts, OrderRow, Place
 
 WITH_WEBHOOKS = 900
+TOO_MANY = "This order has too many refunds to be handled safely here. Work on it in Shopify."
 AWAY = "Shopify does not answer just now. This is the order as we last saw it."
 
 HEADER = """
@@ -84,8 +85,8 @@ def keep(tools: Tools, place: Place, data: Any, asked_at: datetime) -> Seen:
     whole = _to_the_end(tools, place, data)
     reached(Point.ORDER_ANSWERED)
     known = facts(whole)
-    if len(known.refunds) >= MAX_REFUNDS:
-        raise ActInShopify("This order has too many refunds to be handled safely here. Work on it in Shopify.")
+    if len(known.refunds) >= READ_REFUNDS:
+        raise ActInShopify(TOO_MANY)
     seen = Seen(place, whole, known)
     tools.orders.put_header(place, known.email, header(seen.data), webhook=None, phone=known.phone)
     tools.orders.put_snapshot(place, whole, asked_at)
