@@ -36,8 +36,9 @@ class Oracle:
                 if sum(step.marker in one.note for one in books.refunds if one.counts) > 1:
                     self.find(DOUBLE, f"{step.name} of {row.run.id[-2:]} stands in two refunds")
 
-    def sends(self, body: bytes, seen: Books | None, now: Books, by_hand: bool) -> None:
-        """A send starts: committed bytes, in order, and not on an order that already looked different."""
+    def sends(self, body: bytes, seen: Books | None, long_ago: Books, by_hand: bool) -> None:
+        """A send starts: committed bytes, in order, and not on an order that looked different when it was read, or so
+        long ago that it should have been read again."""
         found = [(row.run, step) for row in self.runs.rows.values() for step in row.steps if step.body == body]
         if not found:
             return self.find(DOUBLE, "bytes were sent that nobody committed")
@@ -50,7 +51,7 @@ class Oracle:
             return None
         if seen is None:
             return self.find(DOUBLE, "a send started without a look at the order")
-        if foreign(run, seen):
+        if foreign(run, seen) or foreign(run, long_ago):
             self.find(DOUBLE, f"{step.name} was sent though somebody else had already acted")
         return None
 

@@ -117,7 +117,7 @@ class Person:
     refused: int = 0
 
     def come(self, seconds: float) -> None:
-        if self.visits < 100:  # every quarter of an hour until the day is over
+        if self.visits < 160:  # every quarter of an hour until the day is over
             self.world.hub.spawn(seconds, self._decide)
 
     def _decide(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugin.errors import TryLater
 from plugin.ports import Reply, Tools
+from plugin.runtime import OVERSLEPT
 from plugin.shapes import Note, StepState
 from tests.proofs.sim.clock import Killed
 from tests.proofs.sim.faults import DONE, FAULTS, LATE, NAMES, NOTHING, TWICE
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tests.proofs.sim.people import Agent
     from tests.proofs.sim.world import World
 
+OLD = 2 * OVERSLEPT  # seconds: a look may be so old when a call is handed over to the wire, and no older
 WRITES = {"begin", "claim", "release", "sending", "record", "close", "note_sent", "note_later", "resolve",
           "look_later", "due_notes"}
 
@@ -158,9 +160,10 @@ class Line:
 
     def send(self, store: str, body: bytes) -> Reply:
         process, world = self.process, self.process.world
-        process.gate("send")
         rng, shop = world.rng, world.shop
-        world.oracle.sends(body, process.seen, shop.books, process.by_hand)
+        long_ago = shop.read(OLD + shop.rules.lag)
+        process.gate("send")
+        world.oracle.sends(body, process.seen, long_ago, process.by_hand)
         world.counts["sends"] += 1
         fault = FAULTS[rng.choice(NAMES)] if rng.random() < world.weather.faults else FAULTS["slow"]
         seconds = rng.uniform(0.05, fault.seconds)

@@ -40,7 +40,8 @@ class World:
         rng = self.rng
         self.weather = rng.choice(WEATHERS)
         rules = Rules(
-            keys, rng.random() < 0.3, rng.choice((0, 0, 5, 60)) if lag is None else lag, rng.choice((1, 5, 60)),
+            keys, rng.random() < 0.3, rng.choice((0, 0, 5, 60)) if lag is None else lag,
+            rng.choice((1, 5, 60, 3.5 * settle)),
             rng.choice((0.0, 0.0, 0.2)), rng.random() < 0.85, rng.choice((0.0, 0.3)), rng.choice((0.0, 0.2)),
         )  # fmt: skip
         self.runs, self.orders = MemoryRuns(), MemoryOrders()
