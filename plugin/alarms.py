@@ -1,6 +1,6 @@
 """Alarms about runs: raised from what the database says, so that a crash loses none; lifted by people or by proof."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from plugin.errors import LookAgain, NothingHere
@@ -10,22 +10,28 @@ from plugin.permissions import ADMIN, require
 from plugin.ports import Alarm, AlarmKind, Doubt, Tools, Unreadable
 from plugin.reconcile import TWICE
 from plugin.settling import SETTLE_TIME, settle_time
-from plugin.shapes import Agent, Place, Run, StepState
+from plugin.shapes import Agent, OrderFacts, Place, Run, StepState
+from plugin.telling import came_late
 from plugin.verdicts import is_mismatch
 
 DOUBT_MINUTES = 15
+LINGERS = timedelta(days=1)
+DOUBTFUL = (StepState.UNKNOWN, StepState.REVIEW)
 KEY = "Shopify says that another call used this call's key. This is a defect of ours: stop, and report it."
 LOST = "This run cannot be read: its row was changed, or its secret was taken away. Compare the order in Shopify."
 LOST_PAUSE = timedelta(minutes=15)
 LONG = "In doubt for longer than {minutes} minutes. {error}"
 SETTLING = "Shopify may still carry out what was sent before the restore. This can be lifted from {at} on."
+LATE = "A refund carries the reference of a run that ended without it. Compare the order in Shopify with this run."
+LINGERING = "Open for longer than a day: Shopify accepted it, and has not finished it."
 PROGRAM = "order-actions"
 _KNOWN = (StepState.CONFIRMED, StepState.SETTLED, StepState.FAILED)
 
 
 def watch(tools: Tools) -> None:
     """One round: raise what is new, once for each step; lift the doubts that became known."""
-    now, doubts = tools.clock.now(), tools.watch.doubts()
+    now = tools.clock.now()
+    doubts = [*tools.watch.doubts(), *tools.watch.lingering(now - LINGERS)]
     for one in tools.runs.unreadable(now):
         _raise(tools, AlarmKind.UNREADABLE, one, LOST, now)
         tools.runs.look_later(one.run_id, now, now + LOST_PAUSE)  # it must not stand in the way of those that are due
@@ -54,6 +60,9 @@ def _run(tools: Tools, run_id: str | None) -> Run | None:
 
 
 def _of(tools: Tools, doubt: Doubt, now: datetime) -> Iterator[tuple[AlarmKind, str]]:
+    if doubt.state not in DOUBTFUL:
+        yield AlarmKind.DOUBT, LINGERING
+        return
     store = tools.store(doubt.store)
     minutes = int(store.settings.get("doubt_alarm_minutes", DOUBT_MINUTES)) if store else DOUBT_MINUTES
     if (now - doubt.since).total_seconds() > minutes * 60:
@@ -74,6 +83,14 @@ def _lift_known(tools: Tools, doubtful: set[tuple[str, int]], now: datetime) -> 
             if run is not None and run.steps[one.position].state in _KNOWN:
                 reason = f"known: {run.steps[one.position].state}"
                 _lift(tools, one.id, PROGRAM, reason, now)
+
+
+def compare(tools: Tools, runs: Sequence[Run], order: OrderFacts) -> None:
+    """Raise what the order says against closed runs: their call was carried out after we had told of its end."""
+    for run in runs:
+        for step in came_late(run, order):
+            doubt = Doubt(run.id, step.position, run.place.store, step.state, run.created_at, "")
+            _raise(tools, AlarmKind.LATE, doubt, LATE, tools.clock.now())
 
 
 def lift(tools: Tools, person: Agent, alarm_id: int, reason: str) -> Alarm:

@@ -11,7 +11,7 @@ from typing import Any
 
 from plugin import views
 from plugin.drafts import store_of
-from plugin.errors import LookAgain, NothingHere, OrderActionsError, TooBusy, WaitForRun
+from plugin.errors import ActInShopify, LookAgain, NothingHere, OrderActionsError, TooBusy, WaitForRun
 from plugin.flow import PATIENCE, View, outcome_view
 from plugin.permissions import READ, require
 from plugin.ports import Tools
@@ -41,6 +41,7 @@ ENDED = "This run does not wait for a decision any more: {title}. Nothing was do
 OTHER_FORM = "This form is not of this run. Nothing was done; open the run again."
 OTHER_CHOICE = "This is not the choice you were shown. Nothing was done; look at it and press again."
 OTHER_VALUES = "This form was already sent with other values. Look at the run again."
+BY_COMMAND = "When you know what became of it: `order-actions runs resolve {run} --as done`, or `--as not-done`."
 NOT_DECIDED = (
     "We did not hear back. Nothing was decided by this form so far, and what you wrote is kept. "
     "You may press again: this form decides once at most."
@@ -173,7 +174,11 @@ def _run_of(tools: Tools, session: Session, place: Place, run_id: str) -> Run:
 
 
 def _case(tools: Tools, run: Run) -> Case:
-    step, seen = doubtful(run), look(tools, run.place)
+    step = doubtful(run)
+    try:
+        seen = look(tools, run.place)
+    except (NothingHere, ActInShopify) as error:
+        raise ActInShopify(f"{error} {BY_COMMAND.format(run=run.id)}") from error
     return Case(run, step, seen, choices(work_on(tools, run), step, seen.facts))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from plugin import permissions, plan, views
+from plugin import alarms, permissions, plan, views
 from plugin.bundle import Action
 from plugin.codec import encode
 from plugin.documents import changes, fingerprint
@@ -35,6 +35,7 @@ from plugin.review import REVIEW
 from plugin.runtime import carry_out
 from plugin.shapes import FormState, Place, Plan, Run, Session, StoreInfo
 from plugin.standing import may_follow, open_run, outcome, past, refunds
+from plugin.telling import not_shown
 from plugin.tokens import FormClaims, Tokens, new_run_id
 
 OTHER_AMOUNT = "The amount is not the one you were shown. Nothing was done; look at it and press again."
@@ -42,6 +43,7 @@ NOT_SENT = (
     "We did not hear back. Nothing was sent to Shopify so far, and what you typed is kept. "
     "You may press again: this form is carried out once at most."
 )
+NOT_SHOWN = "Shopify does not show yet what was done here just now. Nothing was done; try again in a minute."
 PATIENCE = 2.5  # seconds a submit waits for Shopify before the card follows the run
 
 
@@ -98,6 +100,7 @@ def order(tools: Tools, session: Session, place: Place, *, force: bool = False) 
     opened = next((one for one in runs if one.open), None)
     seen, at, stale = known(tools, place, row, session.customer, force=force, even_old=opened is not None)
     must_own(session, seen)
+    alarms.compare(tools, runs, seen.facts)
     actions = [] if opened else _actions(tools, session, seen, store)
     context = {
         "order": seen.view(tools.bundle.cards["order_view"].reads or ""),
@@ -211,7 +214,7 @@ def _press(
         return _form(tools, tokens, session, filled, claims.run_id, refused=FixTheForm({}, [OTHER_AMOUNT]))
     reached(Point.VALIDATED)
     _begin(tools, session, filled, planned, raw, read_at)
-    run = carry_out(tools, claims.run_id, PATIENCE, fresh=True)
+    run = carry_out(tools, claims.run_id, PATIENCE, looked_at=read_at)
     reached(Point.ANSWER_READY)
     if not run.open and (run.outcome or {}).get("state") == "failed":
         return _proved_failure(tools, tokens, session, filled, run)
@@ -227,6 +230,8 @@ def _begin(
     check_limit(agent, planned, *tools.runs.moved(agent.id, place))
     store = store_of(tools, place)
     seen = filled.seen.facts
+    if any(not_shown(one, seen) for one in tools.runs.runs_of(place)):
+        raise LookAgain(NOT_SHOWN)
     new = NewRun(
         plan=planned,
         place=place,

@@ -285,6 +285,7 @@ class AlarmKind(StrEnum):
     DOUBT = "doubt"
     TWICE = "twice"
     KEY = "key"
+    LATE = "late"
     RESTORED = "restored"
     UNREADABLE = "unreadable"
 
@@ -325,6 +326,8 @@ class Watch(Protocol):
         ...
 
     def doubts(self) -> Sequence[Doubt]: ...
+
+    def lingering(self, before: datetime) -> Sequence[Doubt]: ...  # accepted by Shopify, and begun before then
 
     def figures(self, now: datetime) -> Figures: ...
 

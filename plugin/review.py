@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from plugin.codec import decode
 from plugin.documents import changes, fingerprint
-from plugin.errors import LookAgain, NothingHere, OrderActionsError, WaitForRun
+from plugin.errors import ActInShopify, LookAgain, NothingHere, OrderActionsError, WaitForRun
 from plugin.filters import clock_time
 from plugin.logs import tell
 from plugin.money import Money, total
@@ -21,13 +21,15 @@ from plugin.points import Point, reached
 from plugin.ports import LostLease, Tools
 from plugin.reading import Seen, look
 from plugin.runtime import LEASE_SECONDS, advance, send_again
-from plugin.settling import Work, seen_of, settle_time
+from plugin.settling import Work, job_node, job_of, seen_of, settle_time
 from plugin.shapes import Agent, OrderFacts, RefundSeen, Resolution, Run, Step, StepState
 from plugin.telling import made_by, partly_paid, unpaid
 
 REVIEW = "shopify.runs.review"
 NOT_DONE_AFTER = 3  # settle times: a server that stood still may have sent late, and nothing mends a wrong "not done"
 SEND_WITHIN = 23 * 3600.0  # Shopify keeps a key for 24 hours (docs: usage/idempotent-requests)
+CANCEL_AFTER = 9  # the same for a cancel, whose job Shopify may take its time over
+JOB_ENDS = 24 * 3600.0
 MAX_REASON = 500
 AGAIN, DONE, CANCELLED, REFUND, NOT_DONE = "again", "done", "cancelled", "refund", "not-done"
 FOUND = "Shopify shows this run's reference on the order, so it was done."
@@ -44,6 +46,8 @@ NO_REFUND = "There is no refund on the order that may be meant."
 NO_MONEY = "This cancel was to pay back {moves}, and no refund of it is on the order."
 UNPAID = "The payment provider did not pay this refund back."
 PAID = "Money was paid back by this run."
+UNSEEN = "The order cannot be read here any more. Find out in Shopify, and decide `done` or `not-done`."
+GOES = "Shopify accepted this cancel and has not said that it failed, so it may be done yet. Come back later."
 GOES_ON = "This run is not in doubt; it goes on by itself."
 
 
@@ -79,7 +83,7 @@ def resolve(
         work, now = work_on(tools, existing(tools, run.id), epoch), tools.clock.now()
         decided = Resolution(press or str(uuid.uuid4()), run.id, person.id, person.name, how, reason.strip(), now)
         _decide(work, doubtful(work.run), decided, shown)
-        advance(work, fresh=False)
+        advance(work)
     except LostLease as error:
         raise WaitForRun("Another worker took this run over. Look at it again.", run.id) from error
     finally:
@@ -126,27 +130,45 @@ def stand_still(shown: Mapping[str, str], step: Step, order: OrderFacts) -> None
 def _decide(work: Work, step: Step, decided: Resolution, shown: Mapping[str, str] | None) -> None:
     """Check the choice on the fresh order, write down who decided what and why, then do it."""
     reached(Point.REVIEWED)
+    looked_at = work.tools.clock.now()
     try:
         seen = look(work.tools, work.run.place)
     except OrderActionsError as error:
         work.unread(step, error)
-        raise
+        if shown is not None or not isinstance(error, (NothingHere, ActInShopify)):
+            raise
+        return _decide_unseen(work, step, decided)
     reached(Point.REVIEW_SEEN)
     if shown is not None:
         stand_still(shown, step, seen.facts)
     chosen = _chosen(work, step, seen.facts, decided.how.rsplit("/", 1)[-1])
+    _write_down(work, decided, chosen)
+    if chosen.how == NOT_DONE:
+        return work.record(step, StepState.FAILED, error=f"Closed as not done by {decided.agent_name}.")
+    spec = work.spec(step)
+    if chosen.how == AGAIN and spec is not None:
+        send_again(work, step, spec, looked_at)
+        return None
+    return _done(work, step, seen, chosen.how)
+
+
+def _decide_unseen(work: Work, step: Step, decided: Resolution) -> None:
+    """On an order that is gone for us a person says what they found out elsewhere, when nothing can come any more."""
+    if decided.how not in (DONE, NOT_DONE):
+        raise LookAgain(UNSEEN)
+    _write_down(work, decided, Choice(decided.how, "", "", _until(work, NOT_DONE_AFTER)))
+    if decided.how == DONE:
+        return work.record(step, StepState.SETTLED)
+    return work.record(step, StepState.FAILED, error=f"Closed as not done by {decided.agent_name}.")
+
+
+def _write_down(work: Work, decided: Resolution, chosen: Choice) -> None:
+    """Who decided what and why, before it is done. Raises LookAgain when it cannot be decided now."""
     if chosen.blocked is not None:
         raise LookAgain(chosen.blocked)
     work.tools.runs.resolve(replace(decided, how=chosen.how), work.epoch)
     kind = REFUND if chosen.how.isdigit() else chosen.how
     tell("run.decided", work.run, by=decided.agent_id, decision=kind, reason_length=len(decided.reason))
-    if chosen.how == NOT_DONE:
-        return work.record(step, StepState.FAILED, error=f"Closed as not done by {decided.agent_name}.")
-    spec = work.spec(step)
-    if chosen.how == AGAIN and spec is not None:
-        send_again(work, step, spec)
-        return None
-    return _done(work, step, seen, chosen.how)
 
 
 def _chosen(work: Work, step: Step, order: OrderFacts, how: str) -> Choice:
@@ -186,10 +208,21 @@ def _taken(work: Work, step: Step, order: OrderFacts, how: str) -> list[RefundSe
 def choices(work: Work, step: Step, order: OrderFacts) -> list[Choice]:
     """Everything a person could decide about the step, in the order it is offered; once Shopify can no longer
     carry it out, however late a server sent it, at least one is open."""
-    waits = _waits(work, step)
-    same = _same_cancel if _cancels(step) else _same_refunds
-    late = _waits(work, step, NOT_DONE_AFTER)
-    return [_again(work, step, order, waits), *same(work, step, order, waits), _not_done(step, order, late)]
+    waits, late = _waits(work, step), _waits(work, step, NOT_DONE_AFTER)
+    if _cancels(step):
+        same, late = _same_cancel(work, step, order, waits), _job_goes_on(work, step) or _until(work, CANCEL_AFTER)
+    else:
+        same = _same_refunds(work, step, order, late)
+    return [_again(work, step, order, waits), *same, _not_done(step, order, late)]
+
+
+def _job_goes_on(work: Work, step: Step) -> str | None:
+    """A cancel that Shopify accepted may be carried out, and pay, until its job says that it failed, or for a day."""
+    sent, job = step.last_sent_at, job_of(work, step)
+    if step.receipt is None or sent is None or (work.tools.clock.now() - sent).total_seconds() > JOB_ENDS:
+        return None
+    node = job and job_node(work, job)
+    return None if node and node["status"] == "FAILED" else GOES
 
 
 def _cancels(step: Step) -> bool:
@@ -271,13 +304,14 @@ def _whole(step: Step, paid: list[RefundSeen]) -> list[RefundSeen]:
     return exact if len(exact) == 1 else paid
 
 
-def _same_refunds(work: Work, step: Step, order: OrderFacts, waits: str | None) -> list[Choice]:
+def _same_refunds(work: Work, step: Step, order: OrderFacts, late: str | None) -> list[Choice]:
+    """A refund of somebody else's can stand for this step's only when ours can no longer come on top of it."""
     rows = []
     for one in _may_be(work, step, order):
         amount = one.refunded
         effect = f"Sends nothing. The run ends as done with refund {_number(one)} of {amount.show()}"
         known = step.marker in one.note or step.receipt is not None
-        blocked = UNPAID if unpaid(one.statuses) else None if known else waits
+        blocked = UNPAID if unpaid(one.statuses) else None if known else late
         title = f"It is this refund: {amount.show()}, number {_number(one)}"
         rows.append(Choice(_number(one), title, f"{effect}{_asked(step, amount)}.", blocked))
     return rows or [Choice(REFUND, "It is this refund", "", NO_REFUND)]
@@ -331,11 +365,7 @@ def _not_done(step: Step, order: OrderFacts, waits: str | None) -> Choice:
     """Never while Shopify shows that we did it: a cancel by us, or a refund of ours that was not refused payment."""
     mine = [] if _cancels(step) else _mine(step, order)
     paid = any(not unpaid(one.statuses) for one in mine)
-    rules = [
-        (_cancels(step) and _ours(step, order), OURS),
-        (paid and _marked(step, order), FOUND),
-        (paid, PAID),
-    ]
+    rules = [(_cancels(step) and _ours(step, order), OURS), (paid and _marked(step, order), FOUND), (paid, PAID)]
     effect = "Sends nothing, and this run pays nothing back. The order is free again"
     effect += f": {step.moves.show()} can be refunded anew by anybody who may." if step.moves > 0 else "."
     if mine:

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from plugin.bundle import StepSpec
@@ -21,8 +22,9 @@ from plugin.verdicts import Kind, Verdict, judge
 
 LEASE_SECONDS = 50.0  # longer than one call may take; a run whose process died goes on within a minute
 THROTTLE_TRIES = 4
-OVERSLEPT = 20.0  # seconds between the commit and the socket after which nothing is sent
+OVERSLEPT = 20.0  # seconds after the look at the order, or after the commit, in which a call has to leave
 FIRST_SEND_WITHIN = 600.0  # seconds after which an intent that was never sent is given up
+NEXT_SEND_WITHIN = 24 * 3600.0  # and a later step, while its order cannot be read
 UNREACHED = "Shopify could not be reached. Nothing was sent; try again in a minute."
 TOO_BUSY = "Shopify is too busy just now. Nothing was done; try again in a minute."
 NEVER_SENT = "This was never sent to Shopify. Nothing was done."
@@ -31,18 +33,18 @@ STOPPED = "The server stopped while this was being sent."
 NO_RULES = "The action's file changed while this was going on. Compare the order in Shopify with this run."
 
 
-def carry_out(tools: Tools, run_id: str, patience: float, *, fresh: bool = False) -> Run:
+def carry_out(tools: Tools, run_id: str, patience: float, *, looked_at: datetime | None = None) -> Run:
     """Take the run as far as it goes within `patience` seconds, unless another worker holds it.
 
-    `fresh` says that the order was read and judged for this very run just now; whoever comes later
-    looks at the order again before anything is sent.
+    `looked_at` is when the order was read and judged for this very run; whoever comes later, and who was held up
+    since, looks at the order again before anything is sent.
     """
     epoch = tools.runs.claim(run_id, uuid.uuid4().hex, tools.clock.now(), LEASE_SECONDS + patience)
     if epoch is not None:
         run = _existing(tools, run_id)
         until = tools.clock.now().timestamp() + patience
         try:
-            advance(Work(tools, run, epoch, tools.bundle.actions.get(run.action_id), until), fresh)
+            advance(Work(tools, run, epoch, tools.bundle.actions.get(run.action_id), until), looked_at)
         except LostLease:
             pass  # another worker holds the run now and knows more
         finally:
@@ -56,7 +58,7 @@ def _existing(tools: Tools, run_id: str) -> Run:
     return run
 
 
-def advance(work: Work, fresh: bool) -> None:
+def advance(work: Work, looked_at: datetime | None = None) -> None:
     """Step after step; stops where proof is missing. Step 2 waits for the proof of step 1."""
     while True:
         work = replace(work, run=_existing(work.tools, work.run.id))
@@ -78,7 +80,7 @@ def advance(work: Work, fresh: bool) -> None:
         elif step.state is StepState.UNKNOWN:
             moved_on = _find_out(work, step, spec)
         else:
-            moved_on = _send(work, step, spec, looked=fresh and step.position == 0)
+            moved_on = _send(work, step, spec, looked_at if step.position == 0 else None)
         if not moved_on:
             return None
 
@@ -106,27 +108,34 @@ def _close(work: Work, state: str) -> None:
 # ---------------------------------------------------------------- sending
 
 
-def _send(work: Work, step: Step, spec: StepSpec, looked: bool) -> bool:
+def _send(work: Work, step: Step, spec: StepSpec, looked_at: datetime | None) -> bool:
     """Send the committed bytes; record what the answer proves. False when the run must wait."""
-    if not looked:
+    if looked_at is None or not _just_now(work, looked_at):
+        looked_at = work.tools.clock.now()
         blocked = _blocked(work, step)
         if blocked is not None:
             return blocked
-    tools = work.tools
     verdict = Verdict(Kind.THROTTLED, "")
     for tried in range(THROTTLE_TRIES):
+        if not _just_now(work, looked_at):
+            break
         verdict = _once(work, step, step.attempts + tried + 1)
         if verdict.kind is not Kind.THROTTLED:
             break
-        tools.clock.sleep(verdict.wait)
+        work.tools.clock.sleep(verdict.wait)
     return _RECORDERS[verdict.kind](work, step, spec, verdict)
+
+
+def _just_now(work: Work, looked_at: datetime) -> bool:
+    """What was seen then may still be acted upon: the next look would hardly show more."""
+    return 0 <= (work.tools.clock.now() - looked_at).total_seconds() < OVERSLEPT
 
 
 def _once(work: Work, step: Step, attempt: int) -> Verdict:
     """Commit that the bytes are about to go, send them, judge the answer."""
     tools, begun = work.tools, work.tools.clock.now()
     tools.runs.sending(step, work.epoch, begun)
-    if not 0 <= (tools.clock.now() - begun).total_seconds() < OVERSLEPT:
+    if not _just_now(work, begun):
         raise LostLease(work.run.id)  # this process slept: others may have given the call up meanwhile
     tell("step.sent", work.run, step=step.name, attempt=attempt)
     reply = tools.commerce.send(work.run.place.store, step.body)
@@ -144,11 +153,11 @@ def _blocked(work: Work, step: Step) -> bool | None:
         work.record(step, StepState.FAILED, error=NEVER_SENT)
         return True
     seen = work.look(step)
-    if seen is None:
+    if seen is None and age < NEXT_SEND_WITHIN:
         return False
-    if same_world(work.run, step, seen.facts):
+    if seen is not None and same_world(work.run, step, seen.facts):
         return None
-    work.record(step, StepState.FAILED, error=MOVED)
+    work.record(step, StepState.FAILED, error=MOVED if seen is not None else NEVER_SENT)
     return True
 
 
@@ -228,13 +237,15 @@ def _find_out(work: Work, step: Step, spec: StepSpec) -> bool:
     if decision.kind is Next.REVIEW:
         work.record(step, StepState.REVIEW, error=decision.why)
     if decision.kind is Next.RESEND:
-        return send_again(work, step, spec)
+        return send_again(work, step, spec, now)
     return False
 
 
-def send_again(work: Work, step: Step, spec: StepSpec) -> bool:
+def send_again(work: Work, step: Step, spec: StepSpec, looked_at: datetime) -> bool:
     """The same bytes under the same key. Only a proof of success counts: a refusal now says nothing of before."""
     reached(Point.RESEND)
+    if not _just_now(work, looked_at):
+        return False
     verdict = _once(work, step, step.attempts + 1)
     if verdict.kind in (Kind.DONE, Kind.REVIEW):
         return _RECORDERS[verdict.kind](work, step, spec, verdict)

@@ -7,7 +7,7 @@ from typing import Any
 from plugin.bundle import Action, Poll, StepSpec
 from plugin.codec import decode, encode
 from plugin.documents import REFUSED, fingerprint
-from plugin.errors import OrderActionsError
+from plugin.errors import ActInShopify, NothingHere, OrderActionsError
 from plugin.expr import ExprError, Expression, Scope
 from plugin.logs import tell
 from plugin.operations import OPERATIONS, Moves
@@ -20,12 +20,14 @@ from plugin.telling import partly_paid, refusal, results, run_scope, unpaid
 from plugin.verdicts import UserError
 
 SETTLE_TIME = 420.0
+IN_THE_AIR = (StepState.UNKNOWN, StepState.CONFIRMED)
 LOOK_AGAIN = 1.0  # seconds an order just seen need not be read again
 NOT_PAID = "The refund is recorded in Shopify, but the payment provider did not pay it back, or not all of it."
 OTHER_MONEY = "Shopify paid back another amount than was asked for. Compare the order in Shopify with this run."
 NEVER_PAID = "Shopify did this, but shows no refund of it. Look at the order in Shopify."
 NEVER_ENDED = "Shopify accepted the cancel, but has not cancelled the order. Look at the order in Shopify."
 ONE_OF_TWO = "This was sent twice, as no answer came, and Shopify refused one of the two. Look at the order in Shopify."
+UNREADABLE = "The order cannot be read here any more, so nobody can be shown what became of this. {error}"
 CHANGED = "Shopify says this failed, but the order changed meanwhile. Look at the order in Shopify."
 
 
@@ -57,7 +59,13 @@ class Work:
             return look(self.tools, self.run.place)
         except (OrderActionsError, ValueError) as error:
             self.unread(step, error)
+            self.give_up(step, error)
             return None
+
+    def give_up(self, step: Step, error: Exception) -> None:
+        """What was sent on an order that is gone for us goes to a person: waiting would never end."""
+        if isinstance(error, (NothingHere, ActInShopify)) and step.state in IN_THE_AIR and _long_sent(self, step):
+            self.record(step, StepState.REVIEW, error=UNREADABLE.format(error=error))
 
 
 def settle_time(tools: Tools, place: Place) -> float:
@@ -77,6 +85,7 @@ def settle(work: Work, step: Step, spec: StepSpec | None) -> bool:
         return _follow_money(work, step)
     except (OrderActionsError, ExprError, ValueError, KeyError, TypeError) as error:
         work.unread(step, error)
+        work.give_up(step, error)
         return False  # what cannot be read now is read by the worker later
 
 
@@ -148,20 +157,31 @@ def _long_sent(work: Work, step: Step) -> bool:
 def _job(work: Work, step: Step, poll: Poll) -> Any:
     """The job's result. Where there is no id (`jobResult` is nullable), or the job is gone after the time
     to wait, the order itself is read: a cancel with our reference in its staff note is ours, any other is not."""
-    tools, place = work.tools, work.run.place
-    assert work.action is not None
-    try:
-        job = str(poll.job(run_scope(work.run, work.action).also(result=results(work.run, work.action))))
-        node = tools.commerce.read(place.store, tools.query.while_polling(), {"jobId": job})["node"]
-    except ExprError:
-        node = None
+    tools, place, job = work.tools, work.run.place, job_of(work, step)
+    node = job and job_node(work, job)
     sent = step.last_sent_at
-    if node is not None:
+    if node:
         return {**node, "told": True}
     if sent and (tools.clock.now() - sent).total_seconds() < poll.limit:
         return None
     data = tools.commerce.read(place.store, tools.query.document(), {"orderId": place.gid})
     return {"status": "SUCCEEDED", "order": data["snapshot"]}
+
+
+def job_of(work: Work, step: Step) -> str | None:
+    """The id of the job that Shopify works on for this step, if it named one."""
+    spec = work.spec(step)
+    if work.action is not None and spec is not None and spec.poll is not None:
+        try:
+            return str(spec.poll.job(run_scope(work.run, work.action).also(result=results(work.run, work.action))))
+        except ExprError:
+            return None
+    named = (step.receipt or {}).get("jobResult")  # the action's file changed since
+    return str(named["id"]) if isinstance(named, Mapping) and "id" in named else None
+
+
+def job_node(work: Work, job: str) -> Any:
+    return work.tools.commerce.read(work.run.place.store, work.tools.query.while_polling(), {"jobId": job})["node"]
 
 
 def _job_failed(work: Work, step: Step, spec: StepSpec, node: Mapping[str, Any]) -> bool:
@@ -204,8 +224,8 @@ def _holds(condition: Expression | None, work: Work, seen: Seen) -> bool:
 def _follow_money(work: Work, step: Step) -> bool:
     """A refund is money back only when its transactions say SUCCESS (docs: OrderTransaction.status)."""
     kept = dict(step.receipt or {})
-    nothing = OPERATIONS[step.root].moves is Moves.NOTHING or not step.moves > 0
-    if nothing or kept.get("$accepted") == []:  # nothing to follow, or a person said that nothing was paid back
+    free = OPERATIONS[step.root].moves is Moves.NOTHING or not step.moves > 0
+    if free or kept.get("$accepted") == []:  # nothing to follow, or a person said that nothing was paid back
         work.record(step, StepState.SETTLED, receipt=kept)
         return True
     old = work.tools.clock.now().timestamp() - kept.get("$at", 0) > LOOK_AGAIN
@@ -217,7 +237,11 @@ def _follow_money(work: Work, step: Step) -> bool:
         work.record(step, StepState.REVIEW, receipt=kept, error=NOT_PAID)
         return False
     if not _all_paid(refunds):
-        missing = not refunds and _long_sent(work, step)
+        nothing = not any(one["statuses"] for one in refunds)  # no refund, or one without any payment
+        if nothing and refunds and not new:  # a person took it for what it is
+            work.record(step, StepState.SETTLED, receipt=kept)
+            return True
+        missing = nothing and _long_sent(work, step)
         state = StepState.REVIEW if missing else StepState.CONFIRMED
         work.record(step, state, receipt=kept, error=NEVER_PAID if missing else None)
         return False

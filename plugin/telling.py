@@ -105,6 +105,21 @@ def _made(refund: RefundSeen, order: OrderFacts, run: Run) -> bool:
     return run.open and any(one.moves == refund.refunded for one in noted)  # its cancel is not settled yet
 
 
+def not_shown(run: Run, order: OrderFacts) -> bool:
+    """Whether this look at the order is older than what the closed run did to it."""
+    shown = {one.id for one in order.refunds}
+    cancelled = any(one.root == "orderCancel" and one.state is StepState.SETTLED for one in run.steps)
+    missing = any(one["id"] not in shown for one in refunds_of(run))
+    return not run.open and (missing or (cancelled and order.cancelled_at is None))
+
+
+def came_late(run: Run, order: OrderFacts) -> list[Step]:
+    """Steps of a closed run with a refund in Shopify, by their reference, that the run does not know."""
+    known = {one["id"] for one in refunds_of(run)}
+    new = [one for one in order.refunds if not run.open and one.id not in known]
+    return [step for step in run.steps if any(step.marker in one.note for one in new)]
+
+
 def past_refunds(
     order: OrderFacts, dates: Mapping[str, str | None], runs: Sequence[Run]
 ) -> list[dict[str, Any]]:  # fmt: skip

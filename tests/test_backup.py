@@ -17,7 +17,7 @@ from plugin import alarms, points, sync
 from plugin.app import plug
 from plugin.errors import AskAnAdmin, FixTheSetup, LookAgain
 from plugin.points import Point
-from plugin.review import NOT_DONE_AFTER, resolve
+from plugin.review import CANCEL_AFTER, resolve
 from plugin.settling import SETTLE_TIME
 from plugin.shapes import Agent, Run, StepState
 from plugin.stores.backup import ELSEWHERE, STOPPED, UNKNOWN_SINCE, copy, file_of, put_back, settle_in
@@ -208,7 +208,7 @@ def test_a_run_never_sent_is_closed_by_a_person_with_all_of_its_steps(of_a_file:
         with at(Point.RUN_COMMITTED, 1, of_a_file.take):
             shop.fault("reset", on="orderCancel")
             shop.act(1001, CANCEL, payments=["10.00"], decision="cancel")
-        with restored(shop, of_a_file, NOT_DONE_AFTER * SETTLE_TIME + 1) as again:
+        with restored(shop, of_a_file, CANCEL_AFTER * SETTLE_TIME + 1) as again:
             run = again.tools.runs.runs_of(again.place(1001))[0]
             closed = resolve(again.tools, person(again, "supervisor"), run.id, "not-done", WHY)
             assert (closed.open, [one.state for one in closed.steps]) == (False, [StepState.FAILED] * 2)

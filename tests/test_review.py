@@ -16,7 +16,7 @@ from plugin.filters import clock_time
 from plugin.money import Money
 from plugin.ports import Reply
 from plugin.reading import look
-from plugin.review import AGAIN, CANCELLED, NOT_DONE, NOT_DONE_AFTER, Choice, choices, resolve, work_on
+from plugin.review import AGAIN, CANCEL_AFTER, CANCELLED, NOT_DONE, NOT_DONE_AFTER, Choice, choices, resolve, work_on
 from plugin.runtime import carry_out
 from plugin.sandbox.store import refunds
 from plugin.sandbox.store.making import CARD, Paid
@@ -156,7 +156,7 @@ def test_not_done_waits_longest_as_a_server_that_stood_still_may_have_sent_late(
 
 def test_a_cancel_of_somebody_else_is_not_closed_as_ours_with_nothing_paid_back(shop: Inside) -> None:
     run = unpaid_cancel(shop)
-    sent = shop.clock.now() - timedelta(seconds=NOT_DONE_AFTER * SETTLE_TIME)
+    sent = shop.clock.now() - timedelta(seconds=CANCEL_AFTER * SETTLE_TIME)
     other = replace(run.steps[0], marker="[ref OTHERS]", receipt=None, last_sent_at=sent)
     assert open_ways(shop, replace(run, steps=(other,))) == ["not-done"]
 

@@ -82,10 +82,16 @@ class SqlWatch:
         return _alarm(row)
 
     def doubts(self) -> Sequence[Doubt]:
+        return self._steps(steps.c.state.in_(DOUBTFUL))
+
+    def lingering(self, before: datetime) -> Sequence[Doubt]:
+        return self._steps(and_(steps.c.state == StepState.CONFIRMED, runs.c.created_at < before))
+
+    def _steps(self, wanted: ColumnElement[bool]) -> list[Doubt]:
         query = (
             select(runs.c.store, runs.c.created_at, steps)
             .join(steps, steps.c.run_id == runs.c.id)
-            .where(runs.c.is_open, steps.c.state.in_(DOUBTFUL))
+            .where(runs.c.is_open, wanted)
         )
         with self._reads.connect() as tx:
             rows = tx.execute(query).all()
