@@ -53,7 +53,7 @@ STATUS: Mapping[type[OrderActionsError], tuple[int, str]] = {
     TooOften: (429, "Too many requests"),
     TooBusy: (503, "Try again in some seconds"),
     TryLater: (503, "Try again in a minute"),
-    FixTheSetup: (503, "The connection to Shopify needs an administrator"),
+    FixTheSetup: (503, "This needs an administrator"),
 }
 
 

@@ -14,7 +14,7 @@ from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-CONNECT, READ, DEADLINE = 5.0, 30.0, 45.0
+CONNECT, READ, DEADLINE = 5.0, 30.0, 40.0  # together less than a run's lease
 MAX_BYTES = 1 << 20
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?(/.*)?")
 

@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
-from plugin.errors import FixTheSetup
+from plugin.errors import FixTheSetup, TryLater
 from plugin.stores import database as database_module
 from plugin.stores import migrations
 from plugin.stores.database import connect, migrate, open_database, version
@@ -102,6 +102,23 @@ def test_a_new_sqlite_file_that_another_process_prepares_is_waited_for(tmp_path:
     done.join()
     other.close()
     assert version(engine) == HEAD
+    engine.dispose()
+
+
+def test_a_sqlite_file_that_another_program_holds_is_said_to_be_held_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "QUICK_TRIES", 1)
+    monkeypatch.setattr(database_module, "_PATIENCE", "busy_timeout=10")
+    engine = open_database(f"sqlite:///{tmp_path / 'held.sqlite'}")
+    other = sqlite3.connect(tmp_path / "held.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TryLater, match="Something holds up the database"), engine.begin():
+        pass
+    other.rollback()
+    with engine.begin() as tx:
+        tx.execute(text("DELETE FROM used_once"))
+    other.close()
     engine.dispose()
 
 

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from plugin import alarms, deciding, logs, points, sync
-from plugin.errors import TryLater
+from plugin.errors import FixTheSetup, TryLater
+from plugin.oversight import Wanted
 from plugin.points import Point
 from plugin.ports import Reply, Unreadable
 from plugin.shapes import Run, StepState
@@ -98,6 +99,30 @@ def test_a_run_that_cannot_be_read_is_an_alarm_and_the_others_go_on(
     person = replace(shop.session().agent, permissions=shop.session().agent.permissions | {alarms.ADMIN})
     assert alarms.lift(shop.tools, person, raised[0].id, "seen").lifted_by == person.name
     assert [one["run"] for one in told(log, "alarm.lifted")] == [bad.id]
+
+
+def test_a_note_or_an_order_for_the_crm_that_cannot_be_read_keeps_no_other_waiting(
+    shop: Inside, log: io.StringIO
+) -> None:
+    runs = []
+    for _ in range(2):
+        runs.append(refund(shop, shop.put(MUGS), shop.wire.carry_out)[1])
+    for run in runs:
+        shop.tools.crm.owe(run.place, "ada@example.com", shop.clock.now())
+    spoil(shop, "UPDATE outbox SET note = X'00' WHERE run_id = :id", runs[0])
+    spoil(shop, f"UPDATE crm_orders SET email = X'00' WHERE order_id = '{runs[0].place.order}' AND :id <> ''", runs[0])
+    shop.clock.sleep(60)
+    assert [note.id for note, _ in shop.tools.runs.due_notes(shop.clock.now())] == [runs[1].id]
+    assert [one.row.place for one in shop.tools.crm.owed(shop.clock.now())] == [runs[1].place]
+    assert [one["run"] for one in told(log, "note.unreadable")] == [runs[0].id]
+    assert [one["order"] for one in told(log, "order.unreadable")] == [runs[0].place.order]
+
+
+def test_a_report_that_would_lack_a_run_names_it_instead(shop: Inside) -> None:
+    bad, _ = in_doubt(shop, 2)
+    spoil(shop, "UPDATE runs SET texts = X'00' WHERE id = :id", bad)
+    with pytest.raises(FixTheSetup, match=f"Run {bad.id} cannot be read"):
+        shop.tools.watch.page(Wanted((DOMAIN,)), None, 50)
 
 
 def test_the_list_of_those_that_wait_for_a_person_leaves_out_what_cannot_be_read(shop: Inside) -> None:

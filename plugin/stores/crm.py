@@ -5,14 +5,16 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Engine, and_, delete, insert, or_, select, tuple_, update
+from sqlalchemy import Engine, Row, and_, delete, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
+from plugin.logs import tell
 from plugin.ports_crm import CrmGrant, Owed
 from plugin.secrets import Keys
 from plugin.shapes import OrderRow, Place
 from plugin.stores.database import aware, reads
 from plugin.stores.orders import SqlOrders
+from plugin.stores.rows import BROKEN
 from plugin.stores.tables import crm_grants, crm_orders, crm_probes, orders, used_once
 
 ORDERS_AT_ONCE = 5
@@ -107,12 +109,16 @@ class SqlCrm:
         )
         with self._engine.begin() as tx:
             taken = tx.execute(take).all()
-        found = []
-        for one in taken:
-            row = self._orders.order(Place(one.store, one.order_id))
-            if row is not None:
-                found.append(Owed(row, self._box.decrypt(one.email).decode(), one.attempts))
-        return found
+        return [owed for one in taken if (owed := self._owed(one)) is not None]
+
+    def _owed(self, taken: Row[Any]) -> Owed | None:
+        """One that cannot be read keeps no other waiting."""
+        try:
+            row = self._orders.order(Place(taken.store, taken.order_id))
+            return None if row is None else Owed(row, self._box.decrypt(taken.email).decode(), taken.attempts)
+        except BROKEN as error:
+            tell("order.unreadable", store=taken.store, order=taken.order_id, raised=error)
+            return None
 
     def paid(self, row: OrderRow, now: datetime) -> None:
         told = row.updated_at + (WITH_DETAILS if row.current else "")

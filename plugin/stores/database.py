@@ -23,7 +23,7 @@ SESSION = {
 # The same from our side: a server that is gone is noticed within half a minute.
 _LINE = {"connect_timeout": 5, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3,
          "tcp_user_timeout": 30_000}  # fmt: skip
-_LOCKED = "55P03"  # PostgreSQL's lock_not_available
+_LOCKED = {"55P03", sqlite3.SQLITE_BUSY}  # PostgreSQL's lock_not_available, and SQLite's own
 HELD_UP = "Something holds up the database. Look again in a minute, before you repeat anything."
 RESTED = 1.0  # seconds
 QUICK_TRIES = 1000
@@ -139,8 +139,9 @@ def _held_up(context: ExceptionContext) -> None:
 
     What was committed or sent before it is another matter, so the text says nothing of that.
     """
-    if getattr(context.original_exception, "sqlstate", None) == _LOCKED:
-        raise TryLater(HELD_UP) from context.original_exception
+    raised = context.original_exception
+    if {getattr(raised, "sqlstate", None), getattr(raised, "sqlite_errorcode", None)} & _LOCKED:
+        raise TryLater(HELD_UP) from raised
 
 
 def _ask_after_a_rest(engine: Engine) -> None:
@@ -164,6 +165,7 @@ def _ask_after_a_rest(engine: Engine) -> None:
 
 def _sqlite(engine: Engine) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "handle_error", _held_up)
     _take_turns(engine)
     return engine
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from cryptography.fernet import InvalidToken
 from sqlalchemy import Row
 
 from plugin.money import Money
@@ -13,6 +14,8 @@ from plugin.shapes import Place, PlannedStep, Resolution, Run, Step, StepState
 from plugin.stores.database import aware
 
 HASHED = b"sha256:"
+# what reading a row raises that was changed, or is sealed with a secret that was taken away
+BROKEN = (InvalidToken, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
 
 def hash_of(body: bytes) -> bytes:

@@ -7,18 +7,19 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from cryptography.fernet import InvalidToken, MultiFernet
+from cryptography.fernet import MultiFernet
 from sqlalchemy import Connection, Engine, Row, and_, delete, exists, func, insert, not_, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from plugin.errors import LookAgain, TryLater, WaitForRun
+from plugin.logs import tell
 from plugin.money import Money
 from plugin.points import Point, reached
 from plugin.ports import Doubt, LostLease, NewRun, Unreadable
 from plugin.shapes import Note, Place, Resolution, Run, Step, StepState
 from plugin.stores.database import aware, glance, reads
 from plugin.stores.pace import stopped
-from plugin.stores.rows import run_of, step_values
+from plugin.stores.rows import BROKEN, run_of, step_values
 from plugin.stores.tables import outbox, resolutions, runs, steps
 
 NOT_BEGUN = "Something holds up the database. Nothing was sent; try again in a minute."
@@ -26,7 +27,6 @@ NEWEST = runs.c.created_at.desc()
 DUE_AT_ONCE = 50
 NOTES_AT_ONCE = 5
 NOTE_LEASE = timedelta(seconds=120)  # longer than the CRM may take for so many
-_BROKEN = (InvalidToken, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 _Rows = tuple[Row[Any], Sequence[Row[Any]], Sequence[Row[Any]]]
 
 
@@ -145,7 +145,7 @@ class SqlRuns:
         try:
             sealed = json.loads(self._box.decrypt(row.texts))
             return run_of(row, sealed, own, tuple(self._resolution(one) for one in decided))
-        except _BROKEN as error:
+        except BROKEN as error:
             raise Unreadable(f"run {row.id}: {error}") from error
 
     def _run_or_row(self, row: Row[Any], own: Sequence[Row[Any]], decided: Sequence[Row[Any]]) -> Run | Row[Any]:
@@ -324,13 +324,21 @@ class SqlRuns:
             update(outbox)
             .where(outbox.c.run_id.in_(first.with_for_update(skip_locked=True)), due)
             .values(next_at=now + NOTE_LEASE)
-            .returning(outbox.c.note, outbox.c.attempts)
+            .returning(outbox.c.run_id, outbox.c.note, outbox.c.attempts)
         )
         with self._engine.begin() as tx:
             rows = tx.execute(take).all()
             reached(Point.NOTES_WRITTEN)
         reached(Point.NOTES_COMMITTED)
-        return [(Note(**json.loads(self._box.decrypt(row.note))), row.attempts) for row in rows]
+        return [(note, row.attempts) for row in rows if (note := self._note_of(row)) is not None]
+
+    def _note_of(self, row: Row[Any]) -> Note | None:
+        """One that cannot be read keeps no other waiting."""
+        try:
+            return Note(**json.loads(self._box.decrypt(row.note)))
+        except BROKEN as error:
+            tell("note.unreadable", run=row.run_id, raised=error)
+            return None
 
     def note_sent(self, note_id: str) -> None:
         self._note(note_id, state="sent")

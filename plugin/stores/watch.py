@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from plugin.errors import FixTheSetup
 from plugin.metrics import Figures
 from plugin.money import Money
 from plugin.oversight import Mark, Paid, Queue, Wanted
@@ -33,12 +34,16 @@ from plugin.points import Point, reached
 from plugin.ports import Alarm, AlarmKind, Doubt
 from plugin.shapes import Run, StepState
 from plugin.stores.database import aware, reads
-from plugin.stores.rows import run_of
+from plugin.stores.rows import BROKEN, run_of
 from plugin.stores.runs import NEWEST
 from plugin.stores.tables import alarms, crm_orders, metadata, outbox, resolutions, runs, steps, webhooks_seen
 
 DOUBTFUL = (StepState.UNKNOWN, StepState.REVIEW)
 TAKEN = resolutions.c.how.not_in(("again", "not-done"))  # a person took what Shopify shows: its amount may differ
+BROKEN_RUN = (
+    "Run {run} cannot be read: its row was changed, or its secret was taken out of ORDER_ACTIONS_SECRET. "
+    "Put the secret back, or leave its day out."
+)
 OVERDUE = timedelta(minutes=2)  # a worker looks far more often
 
 
@@ -203,10 +208,14 @@ class SqlWatch:
         own: dict[str, list[Row[Any]]] = {row.id: [] for row in rows}
         for step in tx.execute(select(steps).where(steps.c.run_id.in_(list(own))).order_by(steps.c.position)):
             own[step.run_id].append(step)
-        return [run_of(row, self._sent(row), own[row.id], ()) for row in rows]
+        return [self._run(row, own[row.id]) for row in rows]
 
-    def _sent(self, row: Row[Any]) -> Mapping[str, Any]:
-        return {"bodies": json.loads(self._box.decrypt(row.texts)).get("bodies", ())}
+    def _run(self, row: Row[Any], own: Sequence[Row[Any]]) -> Run:
+        """A report without a run that it should count would be wrong, so there is none then."""
+        try:
+            return run_of(row, {"bodies": json.loads(self._box.decrypt(row.texts)).get("bodies", ())}, own, ())
+        except BROKEN as error:
+            raise FixTheSetup(BROKEN_RUN.format(run=row.id)) from error
 
     def problems(self) -> Sequence[str]:
         try:
