@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-MONEY := $(addprefix tests/test_,$(addsuffix .py,money verdicts outcomes reconcile review runtime stores rules migrations pace alarms monitoring backup store_setup privacy webhooks guard oversight sync held_up))
+MONEY := $(addprefix tests/test_,$(addsuffix .py,money verdicts outcomes reconcile review runtime stores rules migrations pace alarms monitoring backup store_setup privacy webhooks guard oversight sync held_up late))
 
 .PHONY: demo test lint types layers check unit coverage simulate bench screenshot prove clean
 

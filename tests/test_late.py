@@ -14,13 +14,13 @@ from plugin.points import Point
 from plugin.ports import AlarmKind, Reply
 from plugin.reconcile import COPIED
 from plugin.review import GOES, NOT_DONE_AFTER
-from plugin.runtime import MOVED, NEVER_SENT, carry_out
+from plugin.runtime import MOVED, NEVER_SENT, TOO_BUSY, carry_out
 from plugin.sandbox.store import refunds
 from plugin.sandbox.store.orders import Behaviour
 from plugin.settling import NEVER_PAID, SETTLE_TIME
 from plugin.shapes import Run, StepState
 from tests.inside import Inside, inside
-from tests.test_outcomes import MUGS, cancel, refund, told
+from tests.test_outcomes import MUGS, answer, cancel, refund, told
 from tests.test_review import decided, offered, open_ways
 from tests.world import CANCEL, REFUND
 
@@ -112,6 +112,14 @@ def test_a_call_in_doubt_is_not_sent_again_on_an_old_look(shop: Inside) -> None:
     carry_out(shop.tools, run.id, 0.0)
     run = live(shop, run, 60)
     assert (run.steps[0].state, back(shop, id)) == (StepState.REVIEW, ["12.50"])
+
+
+def test_a_call_that_shopify_makes_wait_too_long_is_given_up_before_its_look_is_old(shop: Inside) -> None:
+    cost = {"requestedQueryCost": 500, "throttleStatus": {"currentlyAvailable": 0, "restoreRate": 50}}
+    busy = {"errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}], "extensions": {"cost": cost}}
+    id = shop.put(MUGS)
+    _, run = refund(shop, id, *[answer(busy)] * 4)
+    assert (told(run), run.steps[0].attempts, back(shop, id)) == ((False, "failed", TOO_BUSY), 2, [])
 
 
 def test_a_form_is_not_carried_out_on_a_look_that_lacks_what_was_done_here_before(shop: Inside) -> None:
