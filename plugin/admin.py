@@ -73,14 +73,14 @@ def _stores(app: App) -> dict[str, Any]:
     needed = needed_scopes(app)
     rows = []
     for one in stores:
-        at, checked = heard.get(one.domain), one.webhooks_checked_at
+        at, seen = heard.get(one.domain), one.webhooks_checked_at if app.config.public_url else None
         lacking = missing_scopes(one.grant.scopes if one.grant else None, needed)
         problem = one.problem or (f"not granted: {', '.join(lacking)}" if lacking else "")
         rows.append([
             cell(one.name, url=f"{URL}/stores/{one.domain}", more=one.domain),
             cell(STATES[one.state], mark="ok" if one.state == "active" and not problem else "wrong", more=problem),
             cell(f"{doctor.span(now - at)} ago" if at else "None came yet", mark="ok" if at else "",
-                 more=f"subscriptions seen {doctor.span(now - checked)} ago" if checked else NEVER_SEEN),
+                 more=f"subscriptions seen {doctor.span(now - seen)} ago" if seen else NEVER_SEEN),
         ])  # fmt: skip
     lead = "Open a store to ask Shopify how its connection stands, and to see its settings."
     columns = ["Store", "Connection", "Last webhook"]

@@ -1,7 +1,7 @@
 """Plugs the sockets together; the only module that knows which database, shop and CRM are used."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from plugin.around import origins_of, proxies_of
-from plugin.bundle import Bundle
+from plugin.bundle import Bundle, settings_of
 from plugin.cards import Cards
 from plugin.check import check_bundle
 from plugin.check.report import nearest
@@ -359,27 +359,6 @@ def store_address(config: Config, domain: str) -> str:
     if not is_on_this_machine(config.sandbox_store):
         raise FixTheSetup("ORDER_ACTIONS_SANDBOX_STORE must be like http://127.0.0.1:9100, on this machine.")
     return config.sandbox_store
-
-
-def settings_of(bundle: Bundle, chosen: Sequence[str]) -> dict[str, object]:
-    """The bundle's defaults with a store's own values over them, `name=value` each. Raises FixTheSetup."""
-    settings: dict[str, object] = dict(bundle.settings)
-    for text in chosen:
-        name, _, value = text.partition("=")
-        if name not in settings:
-            raise FixTheSetup(f"There is no setting {name!r}. There are: {', '.join(bundle.settings)}.")
-        default = settings[name]
-        if isinstance(default, bool):
-            if value not in ("true", "false"):
-                raise FixTheSetup(f"The setting {name} is true or false, not {value!r}.")
-            settings[name] = value == "true"
-        elif isinstance(default, int):
-            if not (value.isascii() and value.isdigit() and len(value) < 8):
-                raise FixTheSetup(f"The setting {name} is a whole number, not {value!r}.")
-            settings[name] = int(value)
-        else:
-            settings[name] = value
-    return settings
 
 
 def _with_reads(bundle: Bundle, root: Path) -> Bundle:

@@ -1,9 +1,10 @@
 """A bundle as it is loaded: its actions compiled, its permission sets, its settings and its cards."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from plugin.errors import FixTheSetup
 from plugin.expr import Expression, Value
 
 
@@ -148,3 +149,29 @@ class Bundle:
     host: str = "token"
     identity: str = "oauth"
     scopes: tuple[str, ...] = ()  # asked for beside those of the actions
+
+
+def settings_of(bundle: Bundle, chosen: Sequence[str]) -> dict[str, object]:
+    """The bundle's defaults with a store's own values over them, `name=value` each; an empty one is the bundle's.
+
+    Raises FixTheSetup.
+    """
+    settings: dict[str, object] = dict(bundle.settings)
+    for text in chosen:
+        name, _, value = text.partition("=")
+        if name not in settings:
+            raise FixTheSetup(f"There is no setting {name!r}. There are: {', '.join(bundle.settings)}.")
+        default = bundle.settings[name]
+        if not value:
+            settings[name] = default
+        elif isinstance(default, bool):
+            if value not in ("true", "false"):
+                raise FixTheSetup(f"The setting {name} is true or false, not {value!r}.")
+            settings[name] = value == "true"
+        elif isinstance(default, int):
+            if not (value.isascii() and value.isdigit() and len(value) < 8):
+                raise FixTheSetup(f"The setting {name} is a whole number, not {value!r}.")
+            settings[name] = int(value)
+        else:
+            settings[name] = value
+    return settings

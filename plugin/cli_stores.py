@@ -31,7 +31,7 @@ def stores() -> None:
 
 @stores.command()
 @click.argument("domain")
-@click.option("--name", default="", help="The store's name as agents know it. Default: its domain.")
+@click.option("--name", default="", help="The store's name as agents know it. Default: as before, else its domain.")
 @click.option("--token", "way", flag_value="token",
               help="Read a custom app's token from standard input; its secret on a second line.")  # fmt: skip
 @click.option("--own", "way", flag_value="own", help="An app of the store's own organisation: by client id and secret.")
@@ -41,23 +41,21 @@ def add(domain: str, name: str, way: str | None, bundle: Path | None) -> None:
 
     Without --token or --own: prints the address to open in a browser, where Shopify asks for permission.
     """
-    from plugin.shapes import Way
-    from plugin.store_setup import announce, connect_own, connect_token, install_url, read_scopes
+    from plugin.store_setup import announce, connect_own, connect_token, install_url
     from plugin.subscriptions import begin
 
     app = app_of(bundle)
     if way is None:
-        announce(app, domain, name, Way.OAUTH)
+        announce(app, domain, name)
         click.echo(f"Open this in your browser, signed in to {domain}:\n\n  {install_url(app, domain)}")
         return
     if way == "own":
-        connect_own(app, domain, name)
+        missing = connect_own(app, domain, name)
     else:
         token, *secrets = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()] or [""]
         if not token:
             raise FixTheSetup("No token came on standard input, as in: order-actions stores add X --token < file")
-        connect_token(app, domain, name, token, secrets)
-    missing = read_scopes(app, domain)
+        missing = connect_token(app, domain, name, token, secrets)
     begin(app, domain)
     click.echo(f"{domain} is connected.")
     if missing:
@@ -82,17 +80,25 @@ def list_stores(bundle: Path | None) -> None:
 @stores.command("set")
 @click.argument("domain")
 @click.argument("settings", nargs=-1)
+@click.option("--reset", is_flag=True, help="Put all others back to the bundle's.")
 @bundle_option
-def set_settings(domain: str, settings: tuple[str, ...], bundle: Path | None) -> None:
-    """Settings of one store, like refund_after_fulfillment=true; none puts them back to the bundle's."""
-    from plugin.app import settings_of
+def set_settings(domain: str, settings: tuple[str, ...], reset: bool, bundle: Path | None) -> None:
+    """Settings of one store, like refund_after_fulfillment=true, over those it has; prints its own.
+
+    `name=` puts one back to the bundle's.
+    """
+    from plugin.bundle import settings_of
 
     app = app_of(bundle)
-    if app.connections.get(domain) is None:
+    row = app.connections.get(domain)
+    if row is None:
         raise NothingHere(f"There is no store {domain} here.")
-    settings_of(app.tools.bundle, settings)
-    app.connections.set_settings(domain, settings, app.tools.clock.now())
-    click.echo(f"{domain}: {', '.join(settings) or 'as in the bundle'}")
+    before = () if reset else row.settings
+    named = {one.partition("=")[0]: one for one in (*before, *settings)}
+    own = [one for one in named.values() if not one.endswith("=")]
+    settings_of(app.tools.bundle, list(named.values()))
+    app.connections.set_settings(domain, own)
+    click.echo(f"{domain}: {', '.join(own) or 'as in the bundle'}")
 
 
 @stores.command()
@@ -105,7 +111,7 @@ def remove(domain: str, bundle: Path | None) -> None:
     app = app_of(bundle)
     if app.connections.get(domain) is None:
         raise NothingHere(f"There is no store {domain} here.")
-    app.connections.end(domain, "gone", REMOVED, app.tools.clock.now())
+    app.connections.end(domain, "gone", REMOVED)
     click.echo(f"{domain} is removed. Uninstall the app in Shopify as well.")
 
 

@@ -19,7 +19,7 @@ from plugin.app import App, build, config_from, load
 from plugin.errors import FixTheSetup
 from plugin.legacy import import_legacy
 from plugin.sandbox import desk, store
-from plugin.store_setup import connect_token
+from plugin.shapes import Grant, Way
 from plugin.web import create_web
 from plugin.worker import Worker
 
@@ -142,7 +142,8 @@ def _plugin(place: _Place) -> Iterator[Demo]:
     with ExitStack() as stack:
         app = build(config_from(known), place.root)
         stack.callback(app.close)
-        connect_token(app, DOMAIN, "Sandbox store", known[TOKEN])
+        grant = Grant(known[TOKEN], None)  # of its own store, which may be down just now: nobody asks it
+        app.connections.connect(DOMAIN, "Sandbox store", Way.TOKEN, (), grant, app.tools.clock.now())
         with suppress(requests.RequestException):  # a store that is down now has shown them before
             legacy = requests.get(f"{place.store_url}/_sandbox/legacy", timeout=10).text
             import_legacy(app.tools, DOMAIN, legacy, "the older app")

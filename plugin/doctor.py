@@ -23,7 +23,7 @@ PRIVACY_LATE = timedelta(days=14)
 VERSION_YEARS, VERSION_SOON = 1, timedelta(days=60)  # Shopify serves a version for at least a year
 NETWORK = "Look at the network from here, and at https://www.shopifystatus.com."
 VERSION = "Shopify has dropped the version in plugin.yaml: install the newer program."
-CONNECT = "Connect it again: order-actions stores add {}"
+CONNECT = "Connect it again: {}"
 OLD = "read_all_orders"
 SECRETS = "Set ORDER_ACTIONS_SHOPIFY_CLIENT_SECRETS, or give the secret of a custom app with its token."
 TIME = "Let a time service set the clock of this machine: timedatectl set-ntp true"
@@ -151,47 +151,49 @@ def of_store(app: App, row: ConnectedStore) -> Iterator[Check]:
     """Asks Shopify, if the store is connected."""
     name = row.domain
     if row.state != "active":
-        cure = "" if row.problem == REMOVED else CONNECT.format(name)
+        cure = "" if row.problem == REMOVED else CONNECT.format(row.again)
         yield Check(f"{name} connection", row.problem or "announced, and not installed in Shopify yet", cure)
         return
     reply = app.tools.commerce.ask(name, SHOP)
-    found, cure = _answered(reply, name)
+    found, cure = _answered(reply, row)
     yield Check(f"{name} token", found, cure)
     if cure:
         return
     yield _version(name, app.tools.bundle.api_version, app.tools.clock.now())
     if reply.date is not None:
         yield _clock(f"{name} clock", reply.date, app.tools.clock.now())
-    yield from _scopes(app, name, _json(reply.body))
+    yield from _scopes(app, row, _json(reply.body))
     yield _webhooks(app, row)
 
 
-def _answered(reply: Reply, domain: str) -> tuple[str, str]:
+def _answered(reply: Reply, row: ConnectedStore) -> tuple[str, str]:
     """What the answer tells, and the cure; Shopify's own words are kept."""
     if reply.fault is not None:
         return reply.detail or "no answer", VERSION if "served version" in reply.detail else NETWORK
     if reply.status in (401, 403):
-        return f"Shopify refuses it (HTTP {reply.status})", CONNECT.format(domain)
+        return f"Shopify refuses it (HTTP {reply.status})", CONNECT.format(row.again)
     if reply.status != 200:
         return f"Shopify answers HTTP {reply.status}", "Is the store frozen or closed? Look at its admin page."
     data = _json(reply.body)
     shop = (data.get("data") or {}).get("shop") or {}
-    if shop.get("myshopifyDomain") != domain:
+    if shop.get("myshopifyDomain") != row.domain:
         said = "; ".join(str(one.get("message")) for one in data.get("errors") or []) or f"it opens {shop or 'nothing'}"
-        return said, f"This is another store's token, or one that may not look. {CONNECT.format(domain)}"
+        return said, f"This is another store's token, or one that may not look. {CONNECT.format(row.again)}"
     return "Shopify takes it", ""
 
 
-def _scopes(app: App, name: str, body: Mapping[str, Any]) -> Iterator[Check]:
+def _scopes(app: App, row: ConnectedStore, body: Mapping[str, Any]) -> Iterator[Check]:
     """What is granted now, whatever was granted when the store was connected."""
     installed = (body.get("data") or {}).get("currentAppInstallation") or {}
     granted = frozenset(str(one.get("handle")) for one in installed.get("accessScopes") or [])
+    if "accessScopes" in installed:
+        app.connections.set_scopes(row.domain, granted)  # cards and buttons then say the same
     lacking = missing_scopes(granted, needed_scopes(app))
-    cure = f"Actions that need them are closed. Give the app these scopes in Shopify. {CONNECT.format(name)}"
+    cure = f"Actions that need them are closed. Give the app these scopes in Shopify. {CONNECT.format(row.again)}"
     found = f"not granted: {', '.join(lacking)}" if lacking else "all that the actions need are granted"
-    yield Check(f"{name} scopes", found, cure if lacking else "")
+    yield Check(f"{row.domain} scopes", found, cure if lacking else "")
     if OLD not in granted:
-        yield Check(f"{name} old orders", f"Shopify shows those of the last 60 days only; {OLD} opens the others")
+        yield Check(f"{row.domain} old orders", f"Shopify shows those of the last 60 days only; {OLD} opens the others")
 
 
 def _webhooks(app: App, row: ConnectedStore) -> Check:

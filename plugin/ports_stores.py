@@ -16,19 +16,28 @@ class Connections(Protocol):
 
     def get(self, domain: str) -> ConnectedStore | None: ...
 
-    def announce(self, domain: str, name: str, way: Way, app_secrets: Sequence[str], now: datetime) -> None:
-        """Write down that this store may be connected; nothing else lets a store in."""
+    def announce(self, domain: str, name: str) -> None:
+        """Write down that this store may come by OAuth. What is connected stays so until it came."""
         ...
 
-    def connect(self, domain: str, grant: Grant, now: datetime) -> None:
-        """Keep new tokens, before anybody uses them; the refresh token before them stays for one more renewal."""
+    def connect(
+        self, domain: str, name: str, way: Way, app_secrets: Sequence[str], grant: Grant, now: datetime
+    ) -> None:
+        """Keep a store with a grant that Shopify was seen to take: way, secrets and tokens at once."""
         ...
 
-    def end(self, domain: str, state: str, problem: str, now: datetime) -> None: ...
+    def renew(self, row: ConnectedStore, grant: Grant) -> None:
+        """Keep new tokens, before anybody uses them; the refresh token before them stays for one more renewal.
 
-    def set_settings(self, domain: str, settings: Sequence[str], now: datetime) -> None: ...
+        Nothing is kept for a store that ended or was connected anew since `row` was read.
+        """
+        ...
 
-    def set_scopes(self, domain: str, scopes: frozenset[str], now: datetime) -> None: ...
+    def end(self, domain: str, state: str, problem: str) -> None: ...
+
+    def set_settings(self, domain: str, settings: Sequence[str]) -> None: ...
+
+    def set_scopes(self, domain: str, scopes: frozenset[str]) -> None: ...
 
     def webhooks_checked(self, domain: str, now: datetime | None) -> None: ...
 
@@ -98,6 +107,10 @@ class Privacy(Protocol):
 
     def forget(self, store: str, customer: Customer, places: Sequence[Place]) -> None:
         """Delete these orders, and that this customer was looked at."""
+        ...
+
+    def forget_reports(self, store: str, order_ids: Sequence[str]) -> None:
+        """Delete what was written for the store's owner about any of these orders."""
         ...
 
     def forget_store(self, store: str) -> None:

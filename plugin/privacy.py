@@ -41,6 +41,7 @@ def _forget(app: App, one: Asked) -> bool:
     kept = app.privacy.places(one.store, one.customer, one.order_ids)
     busy = {place for place in kept if not _emptied(app, (run.id for run in app.tools.runs.runs_of(place)))}
     app.privacy.forget(one.store, one.customer, [place for place in kept if place not in busy])
+    app.privacy.forget_reports(one.store, [*one.order_ids, *(place.order for place in kept)])
     if not busy:
         app.privacy.done(one.id, None, app.tools.clock.now())
     return not busy

@@ -127,11 +127,15 @@ class Way(StrEnum):
     TOKEN = "token"
 
 
+_FLAGS = {Way.OAUTH: "", Way.OWN: " --own", Way.TOKEN: " --token < FILE"}
+
+
 @dataclass(frozen=True)
 class ConnectedStore:
     """A row of `connections`, tokens in the clear; `refresh_tokens` newest first, the older kept until it is sure.
 
     `state` is `waiting` (announced, not installed), `active`, `refused` (Shopify took the token away) or `gone`.
+    One that is `invited` may come by OAuth, and works as before until it did. A renewal does not move `connected_at`.
     """
 
     domain: str
@@ -143,8 +147,14 @@ class ConnectedStore:
     app_secrets: tuple[str, ...]
     settings: tuple[str, ...]
     problem: str | None
-    changed_at: datetime
+    invited: bool
+    connected_at: datetime | None
     webhooks_checked_at: datetime | None
+
+    @property
+    def again(self) -> str:
+        """The command that connects it anew, in the way it was connected."""
+        return f"order-actions stores add {self.domain}{_FLAGS[self.way]}"
 
 
 # ---------------------------------------------------------------- what a form holds

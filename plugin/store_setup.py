@@ -2,12 +2,15 @@
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from plugin.app import App, store_address
 from plugin.commerce import oauth
+from plugin.commerce.shopify import Connection, Shopify
 from plugin.errors import FixTheSetup, NothingHere, SignInAgain
 from plugin.permissions import missing_scopes
-from plugin.shapes import ConnectedStore, Grant, Way
+from plugin.ports import Commerce
+from plugin.shapes import ConnectedStore, Grant, StoreInfo, Way
 from plugin.wire import is_safe_address
 
 SCOPES = """query GrantedScopes { currentAppInstallation { accessScopes { handle } } }"""
@@ -20,37 +23,70 @@ def needed_scopes(app: App) -> list[str]:
     return sorted({scope for action in actions for scope in action.scopes})
 
 
-def announce(app: App, domain: str, name: str, way: Way, app_secrets: Sequence[str] = ()) -> None:
-    """Write down which store may come. Nothing else lets one in. Raises FixTheSetup."""
+def announce(app: App, domain: str, name: str) -> None:
+    """Write down which store may come by OAuth. Nothing else lets one in. Raises FixTheSetup."""
     oauth.shop_domain(domain)
-    if way is not Way.TOKEN and app.config.shopify_app is None:
+    _client(app)
+    app.connections.announce(domain, name.strip())
+
+
+def connect_token(app: App, domain: str, name: str, token: str, app_secrets: Sequence[str] = ()) -> list[str]:
+    """A custom app's own token, which does not expire; gives the scopes that are missing. Raises as `_keep`."""
+    return _keep(app, domain, name, Way.TOKEN, app_secrets, Grant(token, None))
+
+
+def connect_own(app: App, domain: str, name: str) -> list[str]:
+    """An app of the store's own organisation: its id and secret are enough. Raises as `_keep`."""
+    grant = oauth.own(store_address(app.config, domain), _client(app), app.tools.clock.now())
+    return _keep(app, domain, name, Way.OWN, (), grant)
+
+
+def _client(app: App) -> oauth.ShopifyApp:
+    if app.config.shopify_app is None:
         raise FixTheSetup(
             "The Shopify app is not known here: set ORDER_ACTIONS_SHOPIFY_CLIENT_ID and "
             "ORDER_ACTIONS_SHOPIFY_CLIENT_SECRETS, or give the token of a custom app with --token."
         )
-    app.connections.announce(domain, name.strip() or domain, way, app_secrets, app.tools.clock.now())
+    return app.config.shopify_app
 
 
-def connect_token(app: App, domain: str, name: str, token: str, app_secrets: Sequence[str] = ()) -> None:
-    """A custom app's own token, which does not expire."""
-    announce(app, domain, name, Way.TOKEN, app_secrets)
-    app.connections.connect(domain, Grant(token, None), app.tools.clock.now())
+def _keep(app: App, domain: str, name: str, way: Way, app_secrets: Sequence[str], grant: Grant) -> list[str]:
+    """Shopify is asked with the new token first: what works now stays until this is seen to work.
 
-
-def connect_own(app: App, domain: str, name: str) -> None:
-    """An app of the store's own organisation: its id and secret are enough. Raises FixTheSetup, TryLater."""
-    announce(app, domain, name, Way.OWN)
-    client, now = app.config.shopify_app, app.tools.clock.now()
-    assert client is not None
-    app.connections.connect(domain, oauth.own(store_address(app.config, domain), client, now), now)
-
-
-def read_scopes(app: App, domain: str) -> list[str]:
-    """Ask Shopify what is granted, keep it, and give what is missing. Raises FixTheSetup, TryLater."""
-    data = app.tools.commerce.read(domain, SCOPES, {})
-    granted = frozenset(str(one["handle"]) for one in data["currentAppInstallation"]["accessScopes"])
-    app.connections.set_scopes(domain, granted, app.tools.clock.now())
+    Raises FixTheSetup, TryLater.
+    """
+    address = store_address(app.config, domain)
+    trial = Shopify(
+        _Trial(Connection(StoreInfo(domain, name, {}), grant.access_token, address)), app.tools.bundle.api_version
+    )
+    granted = _granted(trial, domain)
+    app.connections.connect(
+        domain, name.strip(), way, app_secrets, replace(grant, scopes=granted), app.tools.clock.now()
+    )
     return missing_scopes(granted, needed_scopes(app))
+
+
+def look_at_scopes(app: App, domain: str) -> None:
+    """Keep what Shopify says is granted now, whatever it told or did not tell us. Raises FixTheSetup, TryLater."""
+    app.connections.set_scopes(domain, _granted(app.tools.commerce, domain))
+
+
+def _granted(commerce: Commerce, domain: str) -> frozenset[str]:
+    data = commerce.read(domain, SCOPES, {})
+    return frozenset(str(one["handle"]) for one in data["currentAppInstallation"]["accessScopes"])
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """The Access socket for one token that is not kept yet."""
+
+    one: Connection
+
+    def stores(self) -> Sequence[StoreInfo]:
+        return [self.one.info]
+
+    def connection(self, domain: str) -> Connection:
+        return self.one
 
 
 # ---------------------------------------------------------------- in the browser
@@ -88,7 +124,7 @@ def finish_install(app: App, raw_query: str, browser_state: str) -> tuple[Connec
         raise SignInAgain("This installation was begun elsewhere or is too old. Open the link once more.")
     _announced(app, told.shop)
     grant = oauth.exchange(store_address(app.config, told.shop), client, told.code, now)
-    app.connections.connect(told.shop, grant, now)
+    app.connections.connect(told.shop, "", Way.OAUTH, (), grant, now)
     row = app.connections.get(told.shop)
     assert row is not None
     return row, missing_scopes(grant.scopes, needed_scopes(app))
@@ -96,7 +132,7 @@ def finish_install(app: App, raw_query: str, browser_state: str) -> tuple[Connec
 
 def _announced(app: App, domain: str) -> ConnectedStore:
     row = app.connections.get(domain) if oauth.SHOP.fullmatch(domain) else None
-    if row is None or row.way is not Way.OAUTH:
+    if row is None or not row.invited:
         raise NothingHere("This store was not announced here. An admin does that with: order-actions stores add")
     return row
 

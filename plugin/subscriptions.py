@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from plugin.app import App
 from plugin.errors import FixTheSetup, OrderActionsError
-from plugin.store_setup import public_address
+from plugin.store_setup import look_at_scopes, public_address
 
 TOPICS = (
     "ORDERS_CREATE", "ORDERS_UPDATED", "ORDERS_CANCELLED", "ORDERS_EDITED", "ORDERS_PAID", "ORDERS_FULFILLED",
@@ -43,9 +43,7 @@ def subscribe(app: App, domain: str) -> list[str]:
 
 
 def look_after(app: App) -> int:
-    """Every store whose webhooks were not looked at for a day; a store that cannot be asked waits for its turn."""
-    if not app.config.public_url:
-        return 0
+    """Every store whose scopes and webhooks were not looked at for a day; one that cannot be asked waits its turn."""
     now, done = app.tools.clock.now(), 0
     for row in app.connections.all():
         due = row.webhooks_checked_at is None or now - row.webhooks_checked_at > EVERY
@@ -56,12 +54,12 @@ def look_after(app: App) -> int:
 
 def begin(app: App, domain: str) -> bool:
     """Have the webhooks of a connected store sent from now on; what cannot be asked for now is asked for again."""
-    if not app.config.public_url:
-        return False
     now = app.tools.clock.now()
     app.connections.webhooks_checked(domain, now)
     try:
-        subscribe(app, domain)
+        look_at_scopes(app, domain)
+        if app.config.public_url:
+            subscribe(app, domain)
     except OrderActionsError:
         app.connections.webhooks_checked(domain, now - EVERY + timedelta(minutes=10))
         return False

@@ -23,7 +23,7 @@ from plugin.ports import Tools
 from plugin.ports_stores import Connections, Privacy, Wish
 from plugin.shapes import Customer, Place
 
-UNINSTALLED = "The app was uninstalled in Shopify. Connect the store again: order-actions stores add {}"
+UNINSTALLED = "The app was uninstalled in Shopify. Connect the store again: {}"
 _AMOUNT = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,6})?")
 _FULFILLMENT = {
     None: "UNFULFILLED",
@@ -146,17 +146,28 @@ def _edited(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> No
 
 def _uninstalled(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
     """The store is closed here at once; a late delivery does not close one that was connected after it."""
+    _must_name(delivery, payload["myshopify_domain"])
     row = inbox.connections.get(delivery.store)
-    late = row is not None and delivery.triggered_at is not None and delivery.triggered_at < row.changed_at
+    if row is None:
+        return
+    late = row.connected_at and delivery.triggered_at and delivery.triggered_at < row.connected_at
     if not late:
-        inbox.connections.end(delivery.store, "gone", UNINSTALLED.format(delivery.store), now)
+        inbox.connections.end(row.domain, "gone", UNINSTALLED.format(row.again))
 
 
 def _scopes(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
+    """Its body names no store (docs: changelog app/scopes_update), so the doctor's and the daily look at what is
+    granted stand over it."""
     current = payload["current"]
-    if not isinstance(current, list):
+    if not isinstance(current, list) or not isinstance(payload["previous"], list):
         raise ValueError("scopes are a list")
-    inbox.connections.set_scopes(delivery.store, frozenset(_text(one) for one in current), now)
+    inbox.connections.set_scopes(delivery.store, frozenset(_text(one) for one in current))
+
+
+def _must_name(delivery: Delivery, domain: Any) -> None:
+    """Only the body is signed, so a body of another store or topic must do nothing here. Raises ValueError."""
+    if domain != delivery.store:
+        raise ValueError("the body names another store")
 
 
 def _number(found: Any) -> str:
@@ -180,8 +191,7 @@ def _amount(found: Any) -> str:
 
 def _privacy(inbox: Inbox, delivery: Delivery, payload: Any, now: datetime) -> None:
     """Written down, and carried out by the worker. The store is the body's: only the body is signed."""
-    if payload["shop_domain"] != delivery.store:
-        raise ValueError("the body names another store")
+    _must_name(delivery, payload["shop_domain"])
     wish, customer = Wish(delivery.topic), payload.get("customer") or {}
     named = payload.get("orders_requested" if wish is Wish.SHOW else "orders_to_redact") or []
     if wish is not Wish.FORGET_STORE and not customer:

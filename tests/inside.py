@@ -25,10 +25,9 @@ from plugin.sandbox.store.orders import Order, Payment
 from plugin.sandbox.store.seeds import PLACES
 from plugin.sandbox.store.state import Settings, Store, gid
 from plugin.shapes import Agent, Customer, OrderFacts, Place, Plan, Session, StoreInfo
-from plugin.store_setup import connect_token
 from plugin.tokens import new_run_id
 from tests.shared import ROOT
-from tests.world import DOMAIN, SECRET, _bundle, typed
+from tests.world import DOMAIN, SECRET, _bundle, let_in, typed
 
 EMAIL = "buyer@example.com"
 ENDLESS = Limit("999999999999")
@@ -166,7 +165,7 @@ def inside() -> Inside:
         ),  # fmt: skip
     )  # fmt: skip
     app = plug(config, ROOT, _bundle())
-    connect_token(app, DOMAIN, "Inside", "token")
+    let_in(app, "Inside")
     graph = schema.load((ROOT / "schemas/shopify-2026-10.graphql").read_text(encoding="utf-8"))
     wire = Wireless(store, graph, next(iter(app.tools.commerce.stores())))
     return Inside(replace(app, tools=replace(app.tools, commerce=wire, clock=clock)), store, wire, clock)

@@ -24,7 +24,6 @@ from plugin.sandbox import kustomer
 from plugin.sandbox import store as sandbox
 from plugin.sandbox.store.orders import Address, Order
 from plugin.shapes import Identity, StepState
-from plugin.store_setup import connect_token
 from plugin.stores.database import open_database
 from plugin.stores.tables import crm_grants, used_once
 from plugin.sync import deliver_notes, deliver_orders
@@ -38,7 +37,7 @@ from tests.test_logs import out  # noqa: F401 - a fixture
 from tests.test_store_setup import announced, installed
 from tests.test_web import ORDER
 from tests.test_web import token as crm_token
-from tests.world import BASE, CANCEL, DOMAIN, REFUND, World, _bundle, with_settings
+from tests.world import BASE, CANCEL, DOMAIN, REFUND, World, _bundle, let_in, with_settings
 
 SECRETS = {
     "secret of the installation": "canary-installation-secret-0123456789abcdef",
@@ -140,9 +139,9 @@ def planted(database: str) -> Iterator[Planted]:
         metrics_token=SECRETS["metrics token"],
     )  # fmt: skip
     app = plug(config, ROOT, _bundle())
-    connect_token(app, DOMAIN, "Sandbox", token)
+    let_in(app, "Sandbox", token=token)
     other = SECRETS["access token of another store"], [SECRETS["secret of its own app"]]
-    connect_token(app, "other.myshopify.com", "Other", *other)
+    let_in(app, "Other", "other.myshopify.com", *other)
     with served.world.store.lock:
         for number in (1001, 1002, 1003):
             orders = served.world.store.orders

@@ -207,12 +207,20 @@ def test_kustomer_is_asked_with_our_key_and_its_role_groups_are_compared(shop: W
     assert (refused.ok, refused.found.startswith("Kustomer refused the API key")) == (False, True)
 
 
+def test_what_the_doctor_sees_granted_is_what_the_card_goes_by(shop: World) -> None:
+    shop.app.connections.set_scopes(DOMAIN, frozenset({"read_orders"}))
+    row = shop.app.connections.all()[0]
+    scopes = next(one for one in doctor.of_store(shop.app, row) if one.name.endswith("scopes"))
+    after = shop.app.connections.get(DOMAIN)
+    assert scopes.ok and after is not None and after.grant is not None and "write_orders" in after.grant.scopes
+
+
 def test_a_store_that_is_not_connected_any_more_is_told_unless_an_admin_removed_it(shop: World) -> None:
     shop.forget_calls()
     for state, problem, ok in (
         ("refused", "Shopify took it away.", False), ("gone", "It was uninstalled.", False), ("gone", REMOVED, True),
     ):  # fmt: skip
-        shop.app.connections.end(DOMAIN, state, problem, datetime.now(UTC))
+        shop.app.connections.end(DOMAIN, state, problem)
         found = list(doctor.of_store(shop.app, shop.app.connections.all()[0]))
         assert [(one.name, one.found, one.ok) for one in found] == [(f"{DOMAIN} connection", problem, ok)]
     assert shop.calls() == 0
@@ -262,7 +270,7 @@ def test_a_watching_doctor_tells_changes_alone_and_how_it_ended(shop: World, tmp
     with subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
         first = [json.loads(watching.stdout.readline()) for _ in range(len(examine(shop.app)))]
-        shop.app.connections.end(DOMAIN, "refused", "Shopify took the token away.", datetime.now(UTC))
+        shop.app.connections.end(DOMAIN, "refused", "Shopify took the token away.")
         second = json.loads(watching.stdout.readline())
         watching.send_signal(signal.SIGTERM)
         assert watching.wait(20) == 1

@@ -125,12 +125,25 @@ def test_the_owner_of_the_store_is_given_what_is_held(shop: World) -> None:
     assert CliRunner().invoke(cli, ["privacy", "list"], env=environ).stdout == ""
 
 
+def test_who_is_forgotten_is_forgotten_in_reports_too(shop: World) -> None:
+    refunded(shop)
+    header = {"name": "#7", "createdAt": "2026-11-01T10:00:00Z", "updatedAt": "2026-11-01T10:00:00Z"}
+    shop.tools.orders.put_header(Place(DOMAIN, "7"), "somebody@example.com", header, webhook=None)
+    ask(shop, "customers/data_request", id="first", **of_customer(1001))
+    ask(shop, "customers/data_request", id="other", customer={"id": 8, "email": ""}, orders_requested=[7])
+    assert privacy.carry_out(shop.app) == 2
+    ask(shop, "customers/redact", id="then", **of_customer(1001))
+    assert privacy.carry_out(shop.app) == 1
+    left = [one.report["orders"] for one in shop.app.privacy.all() if one.report is not None]
+    assert [[held["order"] for held in orders] for orders in left] == [["7"]]
+
+
 def test_a_store_is_forgotten_once_it_is_gone(shop: World) -> None:
     run_id = refunded(shop)
     ask(shop, "shop/redact", id="too early")
     assert privacy.carry_out(shop.app) == 1
     assert shop.app.connections.get(DOMAIN) is not None, "it is connected, so an old request is no reason"
-    ask(shop, "app/uninstalled", id="gone")
+    ask(shop, "app/uninstalled", id="gone", myshopify_domain=DOMAIN)
     assert ask(shop, "shop/redact", id="again").text == "taken\n"
     assert privacy.carry_out(shop.app) == 1
     with shop.app.engine.connect() as tx:

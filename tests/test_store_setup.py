@@ -30,7 +30,7 @@ from plugin.stores.orders import SqlOrders
 from plugin.stores.privacy import SqlPrivacy
 from plugin.stores.runs import SqlRuns
 from plugin.tokens import SessionClaims, Tokens
-from plugin.web import create_web
+from plugin.web import create_web, webhook_secrets
 from tests.databases import Postgres
 from tests.shared import ROOT, vectors
 from tests.world import DOMAIN, REFUND, SECRET, World, _bundle, with_settings, world
@@ -77,8 +77,8 @@ def installed(shop: World, client: Client) -> Any:
 
 
 def announced(shop: World) -> None:
-    shop.app.connections.end(DOMAIN, "gone", "", shop.tools.clock.now())
-    store_setup.announce(shop.app, DOMAIN, "Sandbox store", Way.OAUTH)
+    shop.app.connections.end(DOMAIN, "gone", "")
+    store_setup.announce(shop.app, DOMAIN, "Sandbox store")
 
 
 def test_a_store_is_connected_in_the_browser_and_orders_can_be_read(shop: World) -> None:
@@ -98,7 +98,7 @@ def test_a_store_nobody_announced_is_not_let_in(shop: World) -> None:
     assert client.get("/shopify/install?shop=evil.myshopify.com").status_code == 404
     assert client.get(f"/shopify/install?shop={DOMAIN}").status_code == 404, "connected by a token, not by OAuth"
     with pytest.raises(FixTheSetup, match="not a store's domain"):
-        store_setup.announce(shop.app, "evil.example.com", "", Way.OAUTH)
+        store_setup.announce(shop.app, "evil.example.com", "")
 
 
 def test_a_callback_works_once_and_only_in_the_browser_that_began(shop: World) -> None:
@@ -272,14 +272,77 @@ def test_a_refused_renewal_says_how_to_mend_it(shop: World, app_side: sandbox.Ap
 
 
 def test_an_app_of_the_own_organisation_needs_no_browser(shop: World, app_side: sandbox.App) -> None:
-    store_setup.connect_own(shop.app, DOMAIN, "Own")
-    assert store_setup.read_scopes(shop.app, DOMAIN) == []
+    assert store_setup.connect_own(shop.app, DOMAIN, "Own") == []
     row = shop.app.connections.get(DOMAIN)
     assert row is not None and (row.way, row.refresh_tokens) == (Way.OWN, ())
     access = shop.tools.commerce._access  # type: ignore[attr-defined]
     access._clock = MovedClock(timedelta(hours=24))
     first = row.grant
     assert access.connection(DOMAIN).token != (first and first.access_token)
+
+
+# ---------------------------------------------------------------- what works stays until the new way is seen to work
+
+
+def failed(shop: World, *words: str, typed: str = "") -> str:
+    """What a command that was refused said."""
+    result = CliRunner().invoke(stores, words, input=typed, env=environment(shop))
+    assert isinstance(result.exception, FixTheSetup)
+    return str(result.exception)
+
+
+def test_a_token_that_shopify_refuses_replaces_nothing(shop: World) -> None:
+    announced(shop)
+    installed(shop, browser(shop))
+    before = shop.app.connections.get(DOMAIN)
+    assert "HTTP 401" in failed(shop, "add", DOMAIN, "--name", "Typo", "--token", typed="shpat_typo\n")
+    assert shop.app.connections.get(DOMAIN) == before
+
+
+def test_a_wrong_client_secret_replaces_nothing(shop: World, app_side: sandbox.App) -> None:
+    announced(shop)
+    installed(shop, browser(shop))
+    before = shop.app.connections.get(DOMAIN)
+    app_side.secret = "another"
+    assert "HTTP 401). Compare ORDER_ACTIONS_SHOPIFY_CLIENT_ID" in failed(shop, "add", DOMAIN, "--own")
+    assert shop.app.connections.get(DOMAIN) == before
+
+
+def test_a_custom_apps_secret_holds_until_the_store_came_by_oauth(shop: World) -> None:
+    command(shop, "add", DOMAIN, "--name", "Mine", "--token", typed="token\nits secret\n")
+    before = shop.app.connections.get(DOMAIN)
+    command(shop, "add", DOMAIN)
+    invited = shop.app.connections.get(DOMAIN)
+    assert before is not None and invited == replace(before, invited=True)
+    assert webhook_secrets(shop.app, DOMAIN) == ("its secret",)
+    installed(shop, browser(shop))
+    row = shop.app.connections.get(DOMAIN)
+    assert row is not None and (row.name, row.way, row.app_secrets) == ("Mine", Way.OAUTH, ())
+
+
+def test_a_store_is_connected_again_as_it_was(shop: World) -> None:
+    command(shop, "add", DOMAIN, "--name", "Mine", "--token", typed="token\nits secret\n")
+    command(shop, "add", DOMAIN, "--token", typed="token\n")
+    row = shop.app.connections.get(DOMAIN)
+    assert row is not None
+    assert (row.name, row.app_secrets, row.again) == (
+        "Mine", ("its secret",), f"order-actions stores add {DOMAIN} --token < FILE",
+    )  # fmt: skip
+    command(shop, "add", DOMAIN, "--own")
+    own = shop.app.connections.get(DOMAIN)
+    assert own is not None
+    assert (own.name, own.app_secrets, own.again) == ("Mine", (), f"order-actions stores add {DOMAIN} --own")
+
+
+def test_a_token_that_was_renewed_for_a_store_connected_anew_meanwhile_is_not_kept(shop: World) -> None:
+    announced(shop)
+    installed(shop, browser(shop))
+    before = shop.app.connections.get(DOMAIN)
+    store_setup.connect_token(shop.app, DOMAIN, "", "token")
+    after = shop.app.connections.get(DOMAIN)
+    assert before is not None and before.grant is not None
+    shop.app.connections.renew(before, before.grant)
+    assert shop.app.connections.get(DOMAIN) == after
 
 
 # ---------------------------------------------------------------- webhooks asked for
@@ -293,6 +356,13 @@ def test_webhooks_are_asked_for_once_and_again_when_one_was_dropped(shop: World)
     assert subscriptions.subscribe(shop.app, DOMAIN) == []
     kept.pop(next(iter(kept)))
     assert subscriptions.subscribe(shop.app, DOMAIN) == ["ORDERS_CREATE"]
+
+
+def test_scopes_are_looked_at_every_day_whatever_was_told_of_them(shop: World) -> None:
+    shop.app.connections.set_scopes(DOMAIN, frozenset({"read_orders"}))
+    assert subscriptions.look_after(shop.app) == 1
+    row = shop.app.connections.get(DOMAIN)
+    assert row is not None and row.grant is not None and "write_orders" in row.grant.scopes
 
 
 # ---------------------------------------------------------------- tokens at rest, and the change of the secret
@@ -349,15 +419,24 @@ def test_a_session_of_before_the_change_still_opens(shop: World) -> None:
 # ---------------------------------------------------------------- settings and commands
 
 
+def test_a_stores_settings_are_changed_one_by_one(shop: World) -> None:
+    assert command(shop, "set", DOMAIN, "settle_time=30").output == f"{DOMAIN}: settle_time=30\n"
+    assert command(shop, "set", DOMAIN, "snapshot_max_age=5").output == f"{DOMAIN}: settle_time=30, snapshot_max_age=5\n"
+    assert command(shop, "set", DOMAIN).output == f"{DOMAIN}: settle_time=30, snapshot_max_age=5\n"
+    assert command(shop, "set", DOMAIN, "settle_time=").output == f"{DOMAIN}: snapshot_max_age=5\n"
+    assert "There is no setting 'settletime'" in failed(shop, "set", DOMAIN, "settletime=")
+    assert command(shop, "set", DOMAIN, "--reset").output == f"{DOMAIN}: as in the bundle\n"
+
+
 def test_settings_of_one_store_stand_over_the_installations(shop: World) -> None:
-    shop.app.connections.set_settings(DOMAIN, ["snapshot_max_age=5"], shop.tools.clock.now())
+    shop.app.connections.set_settings(DOMAIN, ["snapshot_max_age=5"])
     shop.tools.commerce._access._known = None  # type: ignore[attr-defined]
     found = shop.tools.store(DOMAIN)
     assert found is not None and (found.settings["snapshot_max_age"], found.settings["settle_time"]) == (5, 420)
 
 
 def test_a_store_that_was_removed_is_not_there_any_more(shop: World) -> None:
-    shop.app.connections.end(DOMAIN, "gone", "removed", shop.tools.clock.now())
+    shop.app.connections.end(DOMAIN, "gone", "removed")
     with pytest.raises(NothingHere):
         shop.tools.commerce.read(DOMAIN, "{ shop { id } }", {})
     assert shop.tools.commerce.send(DOMAIN, b"{}").fault == "not_sent"
@@ -445,7 +524,7 @@ def test_what_is_forgotten_while_the_secret_changes_stays_forgotten(shared: Engi
 
 
 def test_scopes_of_a_store_without_tokens_are_nobodys(shop: World) -> None:
-    shop.app.connections.end(DOMAIN, "gone", "removed", shop.tools.clock.now())
-    shop.app.connections.set_scopes(DOMAIN, frozenset({"read_orders"}), shop.tools.clock.now())
+    shop.app.connections.end(DOMAIN, "gone", "removed")
+    shop.app.connections.set_scopes(DOMAIN, frozenset({"read_orders"}))
     row = shop.app.connections.get(DOMAIN)
     assert row is not None and row.grant is None

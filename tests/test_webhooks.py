@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from werkzeug.test import Client, TestResponse
 
+from plugin import store_setup
 from plugin.errors import NothingHere
 from plugin.secrets import Keys
-from plugin.shapes import Way
 from plugin.web import create_web
 from plugin.webhooks import EFFECTS
 from tests.shared import vectors
 from tests.world import BASE, DOMAIN, REFUND, World
+
+GONE = {"id": 1, "name": "Sandbox", "domain": "shop.example.com", "myshopify_domain": DOMAIN}
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_the_signatures_of_the_vectors_are_ours_too() -> None:
 
 def test_every_request_of_the_vectors_gets_its_status(shop: World, client: Client) -> None:
     secret = "test_secret_key"
-    shop.app.connections.announce(DOMAIN, "Sandbox store", Way.TOKEN, [secret], shop.tools.clock.now())
+    store_setup.connect_token(shop.app, DOMAIN, "", "token", [secret])
     replayed = hmac.new(Keys([secret * 3]).key("session"), b"oauth-state-nonce", hashlib.sha256).digest()
     wrong = []
     for one in vectors("webhook_hmac.json")["requests"]:
@@ -71,15 +73,15 @@ def test_both_secrets_hold_while_one_is_rotated(shop: World, client: Client) -> 
 
     both = replace(shop.app, config=replace(shop.app.config, client_secrets=("new", "hook")))
     client = Client(create_web(both))
-    payload = {"current": ["read_orders"]}
+    payload = {"previous": [], "current": ["read_orders"]}
     answers = [deliver(client, "app/scopes_update", payload, secret, id=secret) for secret in ("hook", "new", "old")]
     assert [one.status_code for one in answers] == [200, 200, 401]
 
 
 def test_a_store_with_an_app_of_its_own_has_a_secret_of_its_own(shop: World, client: Client) -> None:
-    shop.app.connections.announce(DOMAIN, "Sandbox store", Way.TOKEN, ["its own"], shop.tools.clock.now())
-    assert deliver(client, "app/scopes_update", {"current": []}).status_code == 401
-    assert deliver(client, "app/scopes_update", {"current": []}, "its own").status_code == 200
+    store_setup.connect_token(shop.app, DOMAIN, "", "token", ["its own"])
+    assert deliver(client, "app/scopes_update", {"previous": [], "current": []}).status_code == 401
+    assert deliver(client, "app/scopes_update", {"previous": [], "current": []}, "its own").status_code == 200
 
 
 # ---------------------------------------------------------------- effects
@@ -104,7 +106,7 @@ def test_an_edit_makes_the_snapshot_old(shop: World, client: Client) -> None:
 
 
 def test_an_uninstalled_store_is_closed_at_once(shop: World, client: Client) -> None:
-    assert deliver(client, "app/uninstalled", {"id": 1}).text == "taken\n"
+    assert deliver(client, "app/uninstalled", GONE).text == "taken\n"
     row = shop.app.connections.get(DOMAIN)
     assert row is not None and (row.state, row.grant) == ("gone", None)
     with pytest.raises(NothingHere):
@@ -113,11 +115,24 @@ def test_an_uninstalled_store_is_closed_at_once(shop: World, client: Client) -> 
 
 def test_an_uninstall_told_late_does_not_close_a_store_connected_since(shop: World, client: Client) -> None:
     row = shop.app.connections.get(DOMAIN)
-    assert row is not None
-    before = (row.changed_at - timedelta(hours=1)).isoformat()
-    deliver(client, "app/uninstalled", {"id": 1}, **{"X-Shopify-Triggered-At": before})
+    assert row is not None and row.connected_at is not None
+    before = (row.connected_at - timedelta(hours=1)).isoformat()
+    deliver(client, "app/uninstalled", GONE, **{"X-Shopify-Triggered-At": before})
     row = shop.app.connections.get(DOMAIN)
     assert row is not None and row.state == "active"
+
+
+def test_an_uninstall_is_heard_whatever_was_changed_since_the_store_was_connected(shop: World, client: Client) -> None:
+    happened = shop.tools.clock.now()
+    shop.app.connections.set_settings(DOMAIN, ["settle_time=60"])
+    shop.app.connections.announce(DOMAIN, "Another name")
+    shop.app.connections.set_scopes(DOMAIN, frozenset({"read_orders"}))
+    row = shop.app.connections.get(DOMAIN)
+    assert row is not None and row.grant is not None
+    shop.app.connections.renew(row, row.grant)
+    deliver(client, "app/uninstalled", GONE, **{"X-Shopify-Triggered-At": happened.isoformat()})
+    after = shop.app.connections.get(DOMAIN)
+    assert after is not None and after.state == "gone"
 
 
 def test_scopes_taken_away_close_the_actions(shop: World, client: Client) -> None:
@@ -140,4 +155,15 @@ def test_what_we_did_not_ask_for_is_ignored(client: Client) -> None:
 @pytest.mark.parametrize("body", [[], None, "text", {"order_id": "x"}])
 def test_a_body_that_is_not_what_its_topic_says_is_told_so(client: Client, topic: str, body: Any) -> None:
     answer = deliver(client, topic, body)
-    assert answer.status_code == (200 if topic == "app/uninstalled" else 400)
+    assert answer.status_code == 400
+
+
+def test_a_signed_body_of_another_topic_or_store_closes_nothing(shop: World, client: Client) -> None:
+    """Topic and store stand in headers, which nobody signs."""
+    before = shop.app.connections.get(DOMAIN)
+    order = {"id": BASE + 1001, "email": "ada@example.com", "shop_domain": DOMAIN}
+    for topic in ("app/uninstalled", "app/scopes_update", "shop/redact"):
+        for body in (order, {**GONE, "myshopify_domain": "other.myshopify.com"}):
+            answer = deliver(client, topic, body, id=f"{topic} {len(body)}")
+            assert (answer.status_code, topic) in ((400, topic), (200, "shop/redact"))
+    assert shop.app.connections.get(DOMAIN) == before

@@ -1,7 +1,7 @@
 """The whole program against a sandbox store over a socket, without the desk: what flow tests stand in."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -21,8 +21,7 @@ from plugin.ports import Tools
 from plugin.rates import RATES
 from plugin.sandbox import store as sandbox
 from plugin.sandbox.store import ledger
-from plugin.shapes import Agent, Customer, Place, Session
-from plugin.store_setup import connect_token
+from plugin.shapes import Agent, Customer, Grant, Place, Session, Way
 from tests.databases import sqlite_file
 from tests.shared import ROOT
 
@@ -202,7 +201,7 @@ def with_settings(world: World, **settings: Any) -> None:
     before = dict(one.partition("=")[::2] for one in world.app.connections.get(DOMAIN).settings)  # type: ignore[union-attr]
     told = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in settings.items()}
     rows = [f"{name}={value}" for name, value in {**before, **told}.items()]
-    world.app.connections.set_settings(DOMAIN, rows, world.tools.clock.now())
+    world.app.connections.set_settings(DOMAIN, rows)
     world.tools.commerce._access._known = None  # type: ignore[attr-defined]
 
 
@@ -231,10 +230,15 @@ def variables(database: str, store_url: str = "http://127.0.0.1:9999") -> dict[s
     }
 
 
+def let_in(app: App, name: str, domain: str = DOMAIN, token: str = "token", secrets: Sequence[str] = ()) -> None:
+    """A store is connected by a token that Shopify is not asked about."""
+    app.connections.connect(domain, name, Way.TOKEN, secrets, Grant(token, None), app.tools.clock.now())
+
+
 def connected(database: str, store_url: str) -> None:
     """A database whose one store is connected, for processes that find it there."""
     app = plug(config_from(variables(database, store_url)), ROOT, _bundle())
-    connect_token(app, DOMAIN, "Sandbox store", "token")
+    let_in(app, "Sandbox store")
     app.close()
 
 
@@ -252,7 +256,7 @@ def world(folder: Path, *, database: str | None = None, **options: Any) -> Itera
         sandbox_store=url,
     )  # fmt: skip
     app = plug(config, ROOT, _bundle())
-    connect_token(app, DOMAIN, "Sandbox store", "token")
+    let_in(app, "Sandbox store")
     try:
         yield World(app, url, served)
     finally:

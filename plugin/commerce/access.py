@@ -15,7 +15,7 @@ EARLY = timedelta(minutes=5)  # a token is renewed so long before it ends
 RENEWAL_SECONDS = 60.0
 WAIT, TURNS = 0.25, 40  # how long another process's renewal is waited for
 REMEMBER = 1.0  # seconds the list of stores may be old; a token never is
-RECONNECT = "Shopify does not accept this store's connection any more. Connect it again: order-actions stores add {}"
+RECONNECT = "Shopify does not accept this store's connection any more. Connect it again: {}"
 
 
 class ConnectedStores:
@@ -48,7 +48,7 @@ class ConnectedStores:
         if row is None or row.state in ("waiting", "gone"):
             raise NothingHere("This store is not connected here.")
         if row.grant is None:
-            raise FixTheSetup(row.problem or RECONNECT.format(domain))
+            raise FixTheSetup(row.problem or RECONNECT.format(row.again))
         grant = row.grant if not self._ending(row.grant, EARLY) else self._renewed(row, row.grant)
         return Connection(self._info(row), grant.access_token, self._base(domain))
 
@@ -89,10 +89,10 @@ class ConnectedStores:
             except FixTheSetup as error:
                 refused = error
                 continue
-            self._table.connect(row.domain, grant, now)
+            self._table.renew(row, grant)
             return grant
-        problem = RECONNECT.format(row.domain)
-        self._table.end(row.domain, "refused", problem, now)
+        problem = RECONNECT.format(row.again)
+        self._table.end(row.domain, "refused", problem)
         raise FixTheSetup(problem) from refused
 
     def _by_another(self, domain: str, grant: Grant) -> Grant:

@@ -17,6 +17,10 @@ from plugin.errors import FixTheSetup, SignInAgain, TryLater
 from plugin.shapes import Grant
 from plugin.wire import FAULTS, ask
 
+REFUSED = (
+    "Shopify refused to give a token (HTTP {status}). Compare ORDER_ACTIONS_SHOPIFY_CLIENT_ID and "
+    "ORDER_ACTIONS_SHOPIFY_CLIENT_SECRETS (the first of them) with the app's page in Shopify, then connect again."
+)
 SHOP = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.myshopify\.com")
 WINDOW = 90  # seconds a callback's timestamp may be off
 READ = 15.0
@@ -105,7 +109,7 @@ def _ask(base: str, client: ShopifyApp, words: Mapping[str, str], now: datetime)
         raise TryLater("Shopify's token endpoint does not answer. Try again in a minute.") from error
     status = answer.status_code
     if status in (400, 401, 403):
-        raise FixTheSetup(f"Shopify refused to give a token (HTTP {status}). Connect the store again.")
+        raise FixTheSetup(REFUSED.format(status=status))
     if status != 200:
         raise TryLater(f"Shopify's token endpoint answered HTTP {status}. Try again in a minute.")
     try:

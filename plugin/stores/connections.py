@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography.fernet import MultiFernet
-from sqlalchemy import Engine, Row, delete, insert, or_, select, update
+from sqlalchemy import Engine, Row, and_, case, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from plugin.shapes import ConnectedStore, Grant, Way
@@ -34,47 +34,65 @@ class SqlConnections:
             row = tx.execute(select(connections).where(connections.c.domain == domain)).first()
         return self._store(row) if row else None
 
-    def announce(self, domain: str, name: str, way: Way, app_secrets: Sequence[str], now: datetime) -> None:
-        """A store an admin means to connect; one that is there keeps its tokens until new ones come."""
-        known = {"name": name, "way": way, "changed_at": now, "app_secrets": self._sealed(list(app_secrets))}
-        fresh = {**known, "domain": domain, "state": "waiting", "settings": "[]"}
+    def announce(self, domain: str, name: str) -> None:
+        """What works now is not touched before the store came by OAuth; without a name it keeps its own."""
+        known = {"invited": True} | ({"name": name} if name else {})
+        fresh = {"name": domain, **known, "domain": domain, "way": Way.OAUTH, "state": "waiting", "settings": "[]"}
+        idle = case((connections.c.state == "active", connections.c.way), else_=Way.OAUTH)
         try:
             with self._engine.begin() as tx:
                 tx.execute(insert(connections).values(fresh))
         except IntegrityError:
-            self._change(domain, known)
+            self._change(domain, {**known, "way": idle})
 
-    def connect(self, domain: str, grant: Grant, now: datetime) -> None:
-        """Keep new tokens, before anybody uses them. The refresh token before them stays until these were renewed."""
+    def connect(
+        self, domain: str, name: str, way: Way, app_secrets: Sequence[str], grant: Grant, now: datetime
+    ) -> None:  # fmt: skip
+        """The way, its secrets and its tokens at once. A custom app whose secret is not told again keeps it."""
         before = self.get(domain)
-        last = before.refresh_tokens[:1] if before and before.state == "active" else ()
-        self._change(domain, {
-            "state": "active",
-            "tokens": self._sealed(_plain(grant)),
-            "tokens_until": grant.access_until,
-            "refresh_before": self._sealed(list(last)),
-            "problem": None,
-            "renewing_until": None,
-            "changed_at": now,
-        })  # fmt: skip
+        same = before if before and before.way is way else None
+        kept = same.app_secrets if same and way is Way.TOKEN else ()
+        last = same.refresh_tokens[:1] if same and same.state == "active" else ()
+        values = self._granted(grant, last) | {
+            "name": name or (before.name if before else domain), "way": way, "state": "active", "problem": None,
+            "app_secrets": self._sealed(list(app_secrets or kept)), "connected_at": now, "invited": way is Way.OAUTH,
+        }  # fmt: skip
+        if before is None:
+            with self._engine.begin() as tx:
+                tx.execute(insert(connections).values({**values, "domain": domain, "settings": "[]"}))
+        else:
+            self._change(domain, values)
 
-    def end(self, domain: str, state: str, problem: str, now: datetime) -> None:
+    def renew(self, row: ConnectedStore, grant: Grant) -> None:
+        mine = and_(connections.c.domain == row.domain, connections.c.state == "active",
+                    connections.c.connected_at == row.connected_at)  # fmt: skip
+        with self._engine.begin() as tx:
+            tx.execute(update(connections).where(mine).values(self._granted(grant, row.refresh_tokens[:1])))
+
+    def _granted(self, grant: Grant, last: Sequence[str]) -> dict[str, Any]:
+        """The refresh token before these tokens stays until they were renewed."""
+        return {
+            "tokens": self._sealed(_plain(grant)), "tokens_until": grant.access_until,
+            "refresh_before": self._sealed(list(last)), "renewing_until": None,
+        }  # fmt: skip
+
+    def end(self, domain: str, state: str, problem: str) -> None:
         """`refused` or `gone`: nothing is sent to this store any more, and its tokens are forgotten."""
         self._change(domain, {
             "state": state, "problem": problem, "tokens": None, "tokens_until": None, "refresh_before": None,
-            "renewing_until": None, "changed_at": now, "webhooks_checked_at": None,
+            "renewing_until": None, "webhooks_checked_at": None,
         })  # fmt: skip
 
-    def set_settings(self, domain: str, settings: Sequence[str], now: datetime) -> None:
+    def set_settings(self, domain: str, settings: Sequence[str]) -> None:
         """Settings of one store, `name=value` each, over the bundle's."""
-        self._change(domain, {"settings": json.dumps(list(settings)), "changed_at": now})
+        self._change(domain, {"settings": json.dumps(list(settings))})
 
-    def set_scopes(self, domain: str, scopes: frozenset[str], now: datetime) -> None:
+    def set_scopes(self, domain: str, scopes: frozenset[str]) -> None:
         """What Shopify says is granted now."""
         row = self.get(domain)
-        if row is not None and row.grant is not None:
+        if row is not None and row.grant is not None and row.grant.scopes != scopes:
             plain = {**_plain(row.grant), "scopes": sorted(scopes)}
-            self._change(domain, {"tokens": self._sealed(plain), "changed_at": now})
+            self._change(domain, {"tokens": self._sealed(plain)})
 
     def webhooks_checked(self, domain: str, now: datetime | None) -> None:
         self._change(domain, {"webhooks_checked_at": now})
@@ -132,7 +150,8 @@ class SqlConnections:
             app_secrets=tuple(self._opened(row.app_secrets) or []),
             settings=tuple(json.loads(row.settings)),
             problem=row.problem,
-            changed_at=_aware(row.changed_at) or row.changed_at,
+            invited=row.invited,
+            connected_at=_aware(row.connected_at),
             webhooks_checked_at=_aware(row.webhooks_checked_at),
         )
 

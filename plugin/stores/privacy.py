@@ -112,8 +112,16 @@ class SqlPrivacy:
             seen = and_(customers_seen.c.store == store, customers_seen.c.email_hash.in_(looked))
             tx.execute(delete(customers_seen).where(seen))
 
+    def forget_reports(self, store: str, order_ids: Sequence[str]) -> None:
+        with self._engine.begin() as tx:
+            shown = tx.execute(select(privacy_requests).where(_reports(store))).all()
+            held = {row.id: {one["order"] for one in (self._opened(row.report) or {})["orders"]} for row in shown}
+            mine = [id for id, orders in held.items() if orders.intersection(order_ids)]
+            tx.execute(delete(privacy_requests).where(privacy_requests.c.id.in_(mine)))
+
     def forget_store(self, store: str) -> None:
         with self._engine.begin() as tx:
+            tx.execute(delete(privacy_requests).where(_reports(store)))
             for table in _OF_A_STORE:
                 tx.execute(delete(table).where(table.c.store == store))
             for other in (oauth_states, connections):
@@ -139,6 +147,10 @@ class SqlPrivacy:
             done_at=row.done_at and aware(row.done_at),
             report=self._opened(row.report),
         )
+
+
+def _reports(store: str) -> ColumnElement[bool]:
+    return and_(privacy_requests.c.store == store, privacy_requests.c.report.is_not(None))
 
 
 def _portions(order_ids: Sequence[str]) -> list[Sequence[str]]:

@@ -251,7 +251,8 @@ connections = Table(
     Column("settings", Text, nullable=False),
     Column("problem", Text),
     Column("renewing_until", DateTime(timezone=True)),
-    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Column("invited", Boolean, nullable=False),
+    Column("connected_at", DateTime(timezone=True)),
     Column("webhooks_checked_at", DateTime(timezone=True)),
     CheckConstraint("state in ('waiting','active','refused','gone')", name="known_connection_state"),
 )

@@ -10,7 +10,6 @@ from plugin.app import Config, plug
 from plugin.permissions import permission_set
 from plugin.ports import Tools
 from plugin.shapes import Customer, Place, Session
-from plugin.store_setup import connect_token
 from plugin.stores.keys import open_keys
 from plugin.stores.orders import SqlOrders
 from plugin.stores.rules import RULES
@@ -21,7 +20,7 @@ from plugin.tokens import SessionClaims
 from tests.proofs.cells import Story
 from tests.proofs.shop import Desk, ProcessClock, Shop, Time
 from tests.shared import ROOT
-from tests.world import BASE, DOMAIN, SECRET, _bundle, typed
+from tests.world import BASE, DOMAIN, SECRET, _bundle, let_in, typed
 
 AGENT = "ana"
 STAY = {"connections", "sealed_keys"}  # of the installation, not of a cell
@@ -40,7 +39,7 @@ class Lab:
             host_issuer="desk", host_origins=("http://desk.test",),
         )  # fmt: skip
         app = plug(config, ROOT, _bundle())
-        connect_token(app, DOMAIN, "Sandbox store", "token")
+        let_in(app, "Sandbox store")
         self.engine, self.connections, self.privacy = app.engine, app.connections, app.privacy
         self.keys, self.tokens = open_keys(app.engine, (SECRET,)), app.tokens
         self.dead = False

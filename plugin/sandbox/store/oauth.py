@@ -104,6 +104,7 @@ def _renewed(world: "World", app: App, token: str) -> Response:
 
 def _given(world: "World", app: App, scope: str, seconds: int | None, before: str | None) -> dict[str, object]:
     access = f"shpat_{secrets.token_hex(16)}"
+    world.store.scopes = frozenset(scope.replace(" ", "").split(","))
     until = world.store.clock() + (seconds if seconds is not None else 10**9)
     app.access[access] = (until, scope)
     made: dict[str, object] = {"access_token": access, "scope": scope}
