@@ -48,7 +48,7 @@ async function exchange(first) {
   const body = await answer?.json().catch(() => null);
   if (!body) throw new Unsent("offline");
   if (answer.status === 401) tell({ type: "order-actions:refused" });
-  if (!answer.ok) throw new Unsent("refused", String(body.message ?? ""));
+  if (!answer.ok) throw new Unsent(answer.status === 401 ? "stranger" : "refused", String(body.message ?? ""));
   session = body.session;
   clearTimeout(renewal);
   renewal = setTimeout(() => openSession().catch(() => {}), Math.max(5, body.expires_in - 30) * 1000);

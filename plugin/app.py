@@ -1,5 +1,6 @@
 """Plugs the sockets together; the only module that knows which database, shop and CRM are used."""
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ from plugin.tokens import Tokens
 from plugin.wire import is_on_this_machine, is_safe_address
 
 PREFIX = "ORDER_ACTIONS_"
+PARTS = ("plugin.yaml", "actions", "schemas", "card_templates")  # of a bundle
 KUSTOMER_SCRIPT = "https://cdn.kustomerapp.com/card-js/latest/kustomer-card.min.js"
 
 
@@ -225,6 +227,14 @@ def shipped_bundle() -> Path:
     """The bundle we came with: inside of the wheel, or the checkout itself."""
     shipped = Path(__file__).parent / "_bundle"
     return shipped if (shipped / "plugin.yaml").is_file() else Path(__file__).parent.parent
+
+
+def copy_bundle(source: Path, folder: Path) -> None:
+    for name in PARTS:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+        else:
+            shutil.copy(source / name, folder / name)
 
 
 def load(root: Path) -> tuple[Bundle, str]:

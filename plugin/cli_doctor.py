@@ -14,6 +14,8 @@ import click
 
 from plugin.errors import FixTheBundle, FixTheSetup
 
+STUCK = "Is ORDER_ACTIONS_SECRET here the server's? If it was changed, start the doctor again. Then look at the log."
+
 if TYPE_CHECKING:
     from plugin.app import App
     from plugin.doctor import Check
@@ -41,7 +43,8 @@ def doctor(pause: float | None, as_json: bool, probe_identity: bool, bundle: Pat
         for one in (signal.SIGINT, signal.SIGTERM):
             signal.signal(one, lambda *_: stop.set())
     while True:
-        now = {one.name: one for one in patient.examine()}
+        found = {one.name: one for one in patient.examine()}
+        now = found if patient.looked else {**told, **found}  # nothing is known to have changed
         for line in _lines(told, now, as_json, dated=pause is not None):
             click.echo(line)
         told = now
@@ -56,21 +59,23 @@ class _Patient:
     def __init__(self, bundle: Path | None) -> None:
         self._bundle = bundle
         self._app: App | None = None
+        self.looked = False
 
     def examine(self) -> list["Check"]:
         from plugin.app import build, config_from, find_bundle
         from plugin.doctor import Check, examine
 
+        self.looked = False
         try:
             self._app = self._app or build(config_from(os.environ), find_bundle(self._bundle))
         except (FixTheSetup, FixTheBundle) as error:
             return [Check("set-up", str(error), "Mend this, and look again.")]
         try:
-            return examine(self._app)
+            checks = examine(self._app)
         except Exception as error:  # noqa: BLE001 - a door: a monitor must go on, and say what it could not do
-            return [
-                Check("doctor", f"it could not look: {type(error).__name__}", "Look at the other services, and again.")
-            ]
+            return [Check("doctor", f"it could not look: {type(error).__name__}", STUCK)]
+        self.looked = True
+        return checks
 
 
 def _lines(told: Mapping[str, "Check"], now: Mapping[str, "Check"], as_json: bool, *, dated: bool) -> list[str]:

@@ -48,7 +48,7 @@ def import_legacy(file: Path, domain: str | None, bundle: Path | None) -> None:
         app.close()
     if report.refused:
         click.echo(render(report.refused), err=True)
-    click.echo(f"taken: {report.taken}, already there: {report.known}, refused: {len(report.refused)}")
+    click.echo(f"taken: {report.taken}, already there: {report.known}, refused: {report.wrong}")
     if report.unmatched:
         click.echo(f"without e-mail and certain phone, so found by a search by number only: {report.unmatched}")
     sys.exit(1 if report.refused else 0)
@@ -78,7 +78,7 @@ def backfill(since: datetime, domain: str | None, bundle: Path | None) -> None:
             report = bring_in(app.tools, store.domain, result, say)
     finally:
         app.close()
-    click.echo(f"new or newer: {report.newer}, already known: {report.known}, not readable: {report.unread}")
+    click.echo(f"taken: {report.newer}, newer here already: {report.known}, not readable: {report.unread}")
     sys.exit(1 if report.unread else 0)
 
 

@@ -1,7 +1,6 @@
 """`order-actions init` and `sandbox`: the first steps of an administrator, with accounts or without any."""
 
 import secrets
-import shutil
 import signal
 import threading
 from pathlib import Path
@@ -10,7 +9,6 @@ import click
 
 from plugin.errors import FixTheSetup
 
-PARTS = ("plugin.yaml", "actions", "schemas", "card_templates")
 SHOP = "my-shop.myshopify.com"
 
 
@@ -18,25 +16,22 @@ SHOP = "my-shop.myshopify.com"
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def init(folder: Path) -> None:
     """Put a copy of the bundle that came with the program into FOLDER, to make it yours."""
-    from plugin.app import shipped_bundle
+    from plugin.app import PARTS, copy_bundle, shipped_bundle
 
     source = shipped_bundle()
     taken = [name for name in PARTS if (folder / name).exists()]
     if taken:
         raise FixTheSetup(f"{folder} has {', '.join(taken)} already.")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in PARTS:
-        if (source / name).is_dir():
-            shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
-        else:
-            shutil.copy(source / name, folder / name)
+    copy_bundle(source, folder)
     click.echo(f"{folder} is a bundle of your own. Look at it with: order-actions check --bundle {folder}")
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65534), default=9100, show_default=True, help="First of two; 0: any.")
 @click.option("--plugin", "public", default="http://127.0.0.1:8001", show_default=True, help="Where you will serve.")
-def sandbox(port: int, public: str) -> None:
+@click.option("--command-secret", default="", help="The app's setting of this name, to practise the probe of identity.")
+def sandbox(port: int, public: str, command_secret: str) -> None:
     """Play a Shopify store and a Kustomer organisation on this machine, to practise connecting them.
 
     Prints the variables that take the place of those of real accounts. Both forget everything when this ends.
@@ -52,6 +47,7 @@ def sandbox(port: int, public: str) -> None:
     shop = store.Shop(domain=SHOP)
     try:
         crm = kustomer.serve(port + 1 if port else 0)
+        crm.state.command_secret = command_secret
         played = store.serve(
             port, token=secrets.token_hex(16), schema_path=schema, webhook_secret=app.secret, shop=shop, app=app
         )

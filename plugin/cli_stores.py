@@ -32,11 +32,11 @@ def stores() -> None:
 @stores.command()
 @click.argument("domain")
 @click.option("--name", default="", help="The store's name as agents know it. Default: as before, else its domain.")
-@click.option("--token", "way", flag_value="token",
+@click.option("--token", is_flag=True,
               help="Read a custom app's token from standard input; its secret on a second line.")  # fmt: skip
-@click.option("--own", "way", flag_value="own", help="An app of the store's own organisation: by client id and secret.")
+@click.option("--own", is_flag=True, help="An app of the store's own organisation: by client id and secret.")
 @bundle_option
-def add(domain: str, name: str, way: str | None, bundle: Path | None) -> None:
+def add(domain: str, name: str, token: bool, own: bool, bundle: Path | None) -> None:
     """Connect DOMAIN, like my-shop.myshopify.com.
 
     Without --token or --own: prints the address to open in a browser, where Shopify asks for permission.
@@ -45,17 +45,19 @@ def add(domain: str, name: str, way: str | None, bundle: Path | None) -> None:
     from plugin.subscriptions import begin
 
     app = app_of(bundle)
-    if way is None:
+    if token and own:
+        raise click.UsageError("A store is connected in one way: give --token or --own.")
+    if not (token or own):
         announce(app, domain, name)
         click.echo(f"Open this in your browser, signed in to {domain}:\n\n  {install_url(app, domain)}")
         return
-    if way == "own":
+    if own:
         missing = connect_own(app, domain, name)
     else:
-        token, *secrets = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()] or [""]
-        if not token:
+        given, *secrets = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()] or [""]
+        if not given:
             raise FixTheSetup("No token came on standard input, as in: order-actions stores add X --token < file")
-        missing = connect_token(app, domain, name, token, secrets)
+        missing = connect_token(app, domain, name, given, secrets)
     begin(app, domain)
     click.echo(f"{domain} is connected.")
     if missing:
@@ -70,6 +72,8 @@ def list_stores(bundle: Path | None) -> None:
     from plugin.store_setup import needed_scopes
 
     app = app_of(bundle)
+    if not app.connections.all():
+        click.echo("No store is connected: order-actions stores add my-shop.myshopify.com")
     for one in app.connections.all():
         missing = missing_scopes(one.grant.scopes if one.grant else None, needed_scopes(app))
         wrong = one.problem or (f"not granted: {', '.join(missing)}" if missing else "")

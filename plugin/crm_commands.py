@@ -43,6 +43,8 @@ def connect(bundle: Path | None, dry_run: bool, config: Config | None = None) ->
 def probe_identity(bundle: Path | None) -> tuple[bool, str]:
     """Try to forge an agent, and keep what was found: `identity: proxy` rests on it."""
     app, host = _host(bundle)
+    if not app.config.kustomer_command_secret:
+        raise FixTheSetup("Set ORDER_ACTIONS_KUSTOMER_COMMAND_SECRET first: without it there is no command to probe.")
     found = probe(host.client, app.config.kustomer_app, app.config.kustomer_command_secret)
     app.tools.crm.put_probe(host.client.org.name, found.safe, app.tools.clock.now())
     return found.safe, found.told

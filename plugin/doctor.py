@@ -10,7 +10,7 @@ from typing import Any
 from plugin.alarms import DOUBT_MINUTES
 from plugin.app import App
 from plugin.errors import OrderActionsError
-from plugin.permissions import missing_scopes
+from plugin.permissions import ADMIN, missing_scopes
 from plugin.ports import Alarm, Doubt, Reply, Tools
 from plugin.shapes import ConnectedStore, StepState
 from plugin.store_setup import REMOVED, needed_scopes
@@ -137,6 +137,9 @@ def of_crm(tools: Tools) -> Iterator[Check]:
     yield Check("crm", health.problem or "it answers", "Look at the CRM's key and address." if health.problem else "")
     if health.date is not None:
         yield _clock("crm clock", health.date, tools.clock.now())
+    if not any(ADMIN in tools.bundle.permission_sets[one].grants for one in tools.bundle.role_groups.values()):
+        cure = f"Map a role group of yours in crm.role_groups to a permission set with {ADMIN}."
+        yield Check("administrators", "nobody sees the admin page, and nobody can lift an alarm", cure)
     if health.groups is not None:
         strange = sorted(set(tools.bundle.role_groups) - health.groups)
         cure = "Mend crm.role_groups in plugin.yaml: whoever is in such a group gets nothing."

@@ -41,11 +41,13 @@ class LegacyOrder:
 
 @dataclass
 class Report:
-    """What became of the orders of a file; `unmatched` were taken and have neither e-mail nor certain phone."""
+    """What became of the orders of a file; `unmatched` were taken and have neither e-mail nor certain phone;
+    `refused` are the mistakes in those that are `wrong`, or in the file."""
 
     taken: int = 0
     known: int = 0
     unmatched: int = 0
+    wrong: int = 0
     refused: list[Finding] = field(default_factory=list)
 
 
@@ -73,6 +75,7 @@ def import_legacy(
             if isinstance(found, LegacyOrder):
                 _take(tools, store, found, report)
             else:
+                report.wrong += 1
                 report.refused += found
     except (ValueError, RecursionError) as error:
         at, why = (error.pos, error.msg) if isinstance(error, json.JSONDecodeError) else (0, "it cannot be read")

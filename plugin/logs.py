@@ -30,6 +30,9 @@ class Event:
 EVENTS: Mapping[str, Event] = {
     "server.started": Event("info", "a process begins to serve"),
     "server.stopped": Event("info", "the server ends"),
+    "bundle.taken": Event("info", "the server was told to reload, and new processes take the bundle as it is now"),
+    "bundle.refused": Event("error", "the server was told to reload, and goes on with the bundle before: this one has "
+                            "errors"),
     "worker.started": Event("info", "the background work of a process begins"),
     "worker.stopped": Event("info", "the background work of a process ends"),
     "worker.failed": Event("error", "the look at a run, or another duty of the background work, ended in a way we did "

@@ -14,7 +14,7 @@ from typing import IO, Any
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from plugin import logs, metrics
-from plugin.app import App, Config, build, load, plug
+from plugin.app import App, Config, build, copy_bundle, load, plug
 from plugin.gate import THREADS
 from plugin.logs import tell
 from plugin.monitoring import watched
@@ -24,14 +24,33 @@ from plugin.worker import Worker
 GRACE = 50  # seconds a process that is told to end goes on with what it has begun; longer than one call may take
 
 
+class _Shelf:
+    """The bundle of all processes, in memory once: a copy from the start or the last SIGHUP, as its folder may be half
+    edited whenever a process is started anew."""
+
+    def __init__(self, root: Path, config: Config, folder: Path) -> None:
+        self._root = root
+        self._config = config
+        self._folder = folder
+        self.take()
+
+    def take(self) -> None:
+        """Raises FixTheBundle, FixTheSetup; the bundle taken before stays then."""
+        bundle, _warnings = load(self._root)
+        copy = Path(tempfile.mkdtemp(prefix="bundle-", dir=self._folder))
+        copy_bundle(self._root, copy)
+        plug(self._config, copy, bundle).close()
+        self._bundle, self._copy = bundle, copy
+
+    def plug(self) -> App:
+        return plug(self._config, self._copy, self._bundle)
+
+
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
-    """Plugs the program in in every process after the fork: database connections are never shared.
+    """Plugs the program in in every process after the fork: database connections are never shared."""
 
-    The bundle is: what all processes only read is in memory once.
-    """
-
-    def __init__(self, make: Callable[[], App], lock: Path | None, options: dict[str, Any]) -> None:
-        self._make = make
+    def __init__(self, shelf: _Shelf, lock: Path | None, options: dict[str, Any]) -> None:
+        self._shelf = shelf
         self._lock = lock
         self._options = options
         self._worker: Worker | None = None
@@ -42,12 +61,21 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
         self.cfg.set("worker_exit", self._ended)
 
+    def reload(self) -> None:
+        """SIGHUP: new processes take the bundle as it is now; one with an error changes nothing."""
+        try:
+            self._shelf.take()
+            tell("bundle.taken", pid=os.getpid())
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the server goes on as before
+            tell("bundle.refused", pid=os.getpid(), error=type(error).__name__, said=str(error))
+        super().reload()
+
     def _ended(self, _server: Any, _process: Any) -> None:
         if self._worker is not None:
             self._worker.stop()
 
     def load(self) -> Any:
-        app = self._make()
+        app = self._shelf.plug()
         tell("server.started", pid=os.getpid(), bind=str(self._options["bind"]))
         if self._lock is not None:
             self._worker = Worker(app, turn=one_of_many(self._lock.open("rb")))
@@ -61,27 +89,29 @@ def serve(root: Path, config: Config, bind: str, workers: int, background: bool 
     A socket that systemd opened (LISTEN_FDS) is taken instead of `bind`: it stays open while we start again.
     Raises FixTheBundle, FixTheSetup before anything listens.
     """
-    bundle, _warnings = load(root)
-
-    def make() -> App:
-        return plug(config, root, bundle)
-
-    make().close()
-    logs.configure()
     master, folder = os.getpid(), Path(tempfile.mkdtemp(prefix="order-actions-serve-", dir=_memory()))
+    try:
+        _serve(_Shelf(root, config, folder), config, folder, bind, workers, background)
+    finally:
+        if os.getpid() == master:  # every forked process comes by here too when it ends
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serve(shelf: _Shelf, config: Config, folder: Path, bind: str, workers: int, background: bool | None) -> None:
+    logs.configure()
     metrics.share(str(folder))
     lock = folder / "worker.lock"
     lock.touch()
     inside = config.database.startswith("sqlite") if background is None else background
     options = {"bind": bind, "workers": workers, "worker_class": "gthread", "threads": THREADS, "timeout": 60,
                "graceful_timeout": GRACE, "child_exit": _child_exit, "logconfig_dict": _LIBRARIES}  # fmt: skip
+    master = os.getpid()
     try:
         gc.freeze()  # what is there now lives as long as we do: collecting it would copy it into every process
-        _Gunicorn(make, lock if inside else None, {**options, "control_socket_disable": True}).run()
+        _Gunicorn(shelf, lock if inside else None, {**options, "control_socket_disable": True}).run()
     finally:
-        if os.getpid() == master:  # every forked process comes by here too when it ends
+        if os.getpid() == master:
             tell("server.stopped", pid=master, bind=bind)
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def one_of_many(file: IO[bytes]) -> Callable[[], bool]:

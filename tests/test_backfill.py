@@ -322,5 +322,5 @@ def test_the_command_tells_what_came_in(shop: World, monkeypatch: pytest.MonkeyP
     for name, value in variables(shop.app.config.database, shop.url).items():
         monkeypatch.setenv(name, value)
     said = CliRunner().invoke(command, ["--since", "2020-01-01", "--store", DOMAIN])
-    assert (said.stdout, said.exit_code) == ("new or newer: 42, already known: 0, not readable: 0\n", 0)
+    assert (said.stdout, said.exit_code) == ("taken: 42, newer here already: 0, not readable: 0\n", 0)
     assert CliRunner().invoke(command, ["--since", "yesterday"]).exit_code == 2

@@ -204,7 +204,15 @@ def test_kustomer_is_asked_with_our_key_and_its_role_groups_are_compared(shop: W
     refused = next(doctor.of_crm(good.tools))
     crm.close()
     good.close()
-    assert (refused.ok, refused.found.startswith("Kustomer refused the API key")) == (False, True)
+    assert (refused.ok, refused.found.startswith("Kustomer refused ORDER_ACTIONS_KUSTOMER_KEY")) == (False, True)
+
+
+def test_an_installation_without_an_administrator_is_told(shop: World) -> None:
+    groups = {name: kept for name, kept in shop.tools.bundle.role_groups.items() if kept != "admin"}
+    bundle = replace(shop.tools.bundle, role_groups=groups)
+    told = [(one.name, one.ok) for one in doctor.of_crm(replace(shop.tools, bundle=bundle))]
+    assert ("administrators", False) in told
+    assert "administrators" not in [one.name for one in doctor.of_crm(shop.tools)]
 
 
 def test_what_the_doctor_sees_granted_is_what_the_card_goes_by(shop: World) -> None:
@@ -261,6 +269,16 @@ def test_what_grew_is_no_change_and_what_went_is_told() -> None:
     assert cli_doctor._lines({}, after, False, dated=False) == ["ok     notes: some are waiting (2 notes)"]
     assert cli_doctor._lines(before, after, False, dated=False) == ["ok     alarm 1: gone"]
     assert [json.loads(line)["found"] for line in cli_doctor._lines(before, after, True, dated=True)] == ["gone"]
+
+
+def test_a_doctor_that_cannot_look_takes_nothing_for_gone(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables(shop.app.config.database, shop.url).items():
+        monkeypatch.setenv(name, value)
+    patient = cli_doctor._Patient(ROOT)
+    assert (bool(patient.examine()), patient.looked) == (True, True)
+    monkeypatch.setattr(doctor, "examine", lambda _: 1 / 0)
+    (only,) = patient.examine()
+    assert (only.name, only.found, patient.looked) == ("doctor", "it could not look: ZeroDivisionError", False)
 
 
 def test_a_watching_doctor_tells_changes_alone_and_how_it_ended(shop: World, tmp_path: Path) -> None:

@@ -409,7 +409,7 @@ def test_machines_and_strangers_get_no_session(org: Org1) -> None:
 def test_a_refused_key_is_the_admins_matter_and_keeps_connections(org: Org1) -> None:
     handle = org.connected()
     org.state.key = "another"
-    with pytest.raises(FixTheSetup, match="API key"):
+    with pytest.raises(FixTheSetup, match="KUSTOMER_KEY"):
         org.host.identify(shown(handle=handle))
     assert [one.user_id for one in org.crm.grants()] == ["u-ana"]
 

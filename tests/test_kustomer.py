@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,9 @@ import requests
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
+from werkzeug.serving import make_server
 
+from plugin import crm_commands
 from plugin.app import App, plug
 from plugin.cli import cli
 from plugin.crm_commands import connect
@@ -22,6 +25,7 @@ from plugin.sandbox.kustomer.state import ORG_ID
 from plugin.sync import deliver_notes, deliver_orders
 from plugin.web import create_web
 from tests.shared import ROOT
+from tests.test_fleet import free_address
 from tests.test_hosts import SECRET, shown
 from tests.world import REFUND, World, _bundle
 
@@ -75,6 +79,31 @@ def test_connecting_says_first_what_it_does_and_does_it_once(shop: World, crm: k
     moved = list(connect(ROOT, False, replace(config, public_url="https://else.example.test")))
     assert moved[0] == "Version 1.0.1: 1.0.0 is registered for good and differs."
     assert crm.state.installed == {f"{APP}_{ORG_ID}": "1.0.1"}
+
+
+def test_the_probe_asks_the_command_that_was_registered_and_nothing_without_its_secret(
+    shop: World, crm: kustomer.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = free_address()
+    app = in_kustomer(shop, crm, f"http://{address}")
+    list(connect(ROOT, False, app.config))
+    crm.state.command_secret = SECRET
+    app = replace(app, config=replace(app.config, kustomer_app=f"{APP}_{ORG_ID}"))
+    monkeypatch.setattr(crm_commands, "_host", lambda _: (app, app.tools.host))
+    host, _, port = address.partition(":")
+    server = make_server(host, int(port), create_web(app), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        assert crm_commands.probe_identity(None)[0]
+        app = replace(app, config=replace(app.config, kustomer_command_secret=""))
+        with pytest.raises(FixTheSetup, match="Set ORDER_ACTIONS_KUSTOMER_COMMAND_SECRET first"):
+            crm_commands.probe_identity(None)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        app.close()
 
 
 def test_a_key_without_the_roles_registers_nothing(shop: World, crm: kustomer.Running) -> None:

@@ -153,7 +153,8 @@ def test_the_command_tells_what_became_of_each(tmp_path: Path, monkeypatch: pyte
     for name, value in variables(database).items():
         monkeypatch.setenv(name, value)
     file = tmp_path / "old.jsonl"
-    file.write_text(f"{json.dumps(row(1))}\n{json.dumps(row(2, email=None))}\n{json.dumps(row(3, id=0))}\n", "utf-8")
+    lines = [row(1), row(2, email=None), row(3, id=0, created_at="x")]
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in lines), "utf-8")
     said = CliRunner().invoke(command, [str(file)])
     assert (said.exit_code, said.stdout) == (
         1,

@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import requests
 
+from plugin.app import copy_bundle
+from tests.shared import ROOT
 from tests.test_fleet import Crm, environment, press_twice, process, until
 from tests.test_web import token
 from tests.world import world
@@ -83,3 +86,30 @@ def test_nobody_notices_restarts_and_a_refund_on_its_way_is_paid_once(tmp_path: 
         assert set(crowd.told) == {"200"}
         assert [one.outcome and one.outcome["state"] for one in runs] == ["done"]
         assert (len(shop.ledger(1001)["refunds"]), crm.begun) == (1, Counter({runs[0].id: 1}))
+
+
+def test_a_reload_takes_the_bundle_as_it_is_now_and_one_with_an_error_changes_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    database, folder = f"sqlite:///{tmp_path / 'app.sqlite'}", tmp_path / "bundle"
+    folder.mkdir()
+    copy_bundle(ROOT, folder)
+    style, plugin = folder / "card_templates/card.css", folder / "plugin.yaml"
+    right = plugin.read_text(encoding="utf-8")
+    with world(tmp_path, database=database) as shop, socket_of_systemd() as (fd, address):
+        environ = {**environment(shop, database, Crm()), "PROOF_SOCKET": str(fd), "PROOF_BUNDLE": str(folder)}
+
+        def shown() -> str:
+            return requests.get(f"http://{address}/static/card.css", timeout=60).text[:9]
+
+        with process("web", address, fds=(fd,), **environ) as server:
+            until(lambda: shown() != "")
+            style.write_text("/* new */ b {}", encoding="utf-8")
+            assert shown() != "/* new */", "a folder that is being edited is nobody's bundle yet"
+            plugin.write_text(right.replace("title:", "titel:"), encoding="utf-8")
+            server.send_signal(signal.SIGHUP)
+            until(lambda: "bundle.refused" in (said := capfd.readouterr().out) and "plugin.yaml:4" in said)
+            assert "/* new */" not in {shown() for _ in range(10)}
+            plugin.write_text(right, encoding="utf-8")
+            server.send_signal(signal.SIGHUP)
+            until(lambda: {shown() for _ in range(10)} == {"/* new */"})

@@ -459,6 +459,8 @@ def command(shop: World, *words: str, typed: str = "") -> Any:
 
 
 def test_an_admin_adds_lists_sets_and_removes_stores(shop: World) -> None:
+    both = CliRunner().invoke(stores, ["add", DOMAIN, "--token", "--own"], env=environment(shop))
+    assert (both.exit_code, "connected in one way" in both.output) == (2, True)
     told = command(shop, "add", "other.myshopify.com", "--name", "Other").output
     assert "https://orders.example.com/shopify/install?shop=other.myshopify.com" in told
     added = command(shop, "add", DOMAIN, "--name", "Mine", "--token", typed="token\nits secret\n")

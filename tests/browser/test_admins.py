@@ -132,6 +132,16 @@ def card(context: BrowserContext, crm: str, who: str) -> FrameLocator:
     return frame
 
 
+def administers(browser: Browser, crm: str) -> str:
+    context = browser.new_context()
+    frame = card(context, crm, "Adele Brandt")
+    frame.get_by_role("button", name="Administration").click()
+    expect(frame.get_by_role("navigation", name="Administration")).to_be_visible()
+    shown = frame.locator("body").inner_text()
+    context.close()
+    return shown
+
+
 def test_the_page_leads_from_an_empty_folder_to_a_refund_with_its_note_on_the_timeline(
     tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +176,7 @@ def test_the_page_leads_from_an_empty_folder_to_a_refund_with_its_note_on_the_ti
             seen.append(frame.locator("body").inner_text())
             context.close()
 
+            seen.append(administers(browser, crm))
             context = browser.new_context()
             frame = card(context, crm, "Sam Okafor")
             frame.get_by_text("#1001").first.click()

@@ -33,7 +33,9 @@ class People:
 
     def user(self, user_id: str) -> User:
         """A person who works in this organisation now. Raises SignInAgain, TryLater."""
-        return self._remember(f"user {user_id}", lambda: self._user(user_id))
+        name, held = self._remember(f"user {user_id}", lambda: self._user(user_id))
+        names = self._remember("role groups", self._names)  # kept apart, so that neither is older than a minute
+        return User(user_id, name, tuple(names[one] for one in held if one in names))
 
     def customer(self, customer_id: str, token: str | None) -> Customer:
         """The customer with the e-mail Kustomer has; read as the agent where there is a token.
@@ -64,18 +66,19 @@ class People:
         """Names of the role groups there are now. Raises FixTheSetup, SignInAgain, TryLater."""
         return frozenset(self._names().values())
 
-    def _user(self, user_id: str) -> User:
+    def _user(self, user_id: str) -> tuple[str, list[str]]:
+        """Name, and ids of role groups."""
         try:
             attributes = self._client.get(f"/v1/users/{checked(user_id)}").get("attributes", {})
         except Refused as refused:
             raise _doubt(refused) from refused
         if attributes.get("userType") != "user" or attributes.get("deletedAt"):
             raise SignInAgain("Only a person who works in Kustomer now can use this card.")
-        held, names = attributes.get("roleGroups"), self._remember("role groups", self._names)
+        held = attributes.get("roleGroups")
         if not isinstance(held, list):
             raise SignInAgain(UNKNOWN)
         name = str(attributes.get("displayName") or attributes.get("name") or user_id)[:200]
-        return User(user_id, name, tuple(names[one] for one in held if isinstance(one, str) and one in names))
+        return name, [one for one in held if isinstance(one, str)]
 
     def _names(self) -> dict[str, str]:
         """Role groups by id. A name that two groups share stands for neither."""
@@ -104,7 +107,7 @@ class People:
 def _doubt(refused: Refused) -> OrderActionsError:
     """A key that is refused is the admin's matter: the agent's connection is kept."""
     if refused.status in (401, 403):
-        return FixTheSetup(f"Kustomer refused the API key ({refused}). Ask an administrator.")
+        return FixTheSetup(f"Kustomer refused ORDER_ACTIONS_KUSTOMER_KEY ({refused}). Ask an administrator.")
     return SignInAgain(UNKNOWN)
 
 

@@ -264,13 +264,21 @@ class _Door:
         given = {key.lower(): value for key, value in body.get("headers", {}).items()}
         forging = self._state.proxy == "forging"
         headers = {**own, **given, **secret} if forging else {**given, **own, **secret}
-        if not self._state.command_url:
+        url = self._state.command_url or self._command(name)
+        if not url:
             return error(404, "notfound", "Not Found", old=True)
-        answer = requests.post(self._state.command_url, json=body.get("body"), headers=headers, timeout=10)
+        answer = requests.post(url, json=body.get("body"), headers=headers, timeout=10)
         shown = headers if self._state.proxy in ("forging", "leaking") else {**headers, "Authorization": "***"}
         attributes = {"commandId": name, "requestHeaders": shown, "responseBody": answer.json(),
                       "statusCode": answer.status_code}  # fmt: skip
         return jsonify(data={"type": "command", "attributes": attributes})
+
+    def _command(self, name: str) -> str:
+        """Where the installed app that declared this command has it sent."""
+        apps = [self._state.apps[f"{app}-{version}"] for app, version in self._state.installed.items()]
+        own = name.partition(".")[2]  # behind the app's name, to which the organisation's id was added
+        found = [one["url"] for app in apps for one in app.get("commands", []) if one["name"].partition(".")[2] == own]
+        return str(found[0]) if found else ""
 
     # ------------------------------------------------------------ sign-in
 

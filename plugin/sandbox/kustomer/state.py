@@ -34,6 +34,7 @@ class State:
     roles: list[str] = field(default_factory=lambda: list(ROLES))
     users: dict[str, dict[str, Any]] = field(default_factory=lambda: {
         "u-ana": _user("Ana Ruiz", ["g-agents"]), "u-sam": _user("Sam Okafor", ["g-leads"]),
+        "u-adele": _user("Adele Brandt", ["g-admins"]),
         "u-nemo": _user("Nemo Quist", []), MACHINE: _user("Order actions", [], "machine"),
     })  # fmt: skip
     groups: dict[str, str] = field(default_factory=lambda: {
