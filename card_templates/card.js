@@ -6,7 +6,7 @@ const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const byId = (id) => document.getElementById(id);
 const [PREVIEW_AFTER, PROGRESS_AFTER] = [350, 300]; // ms of quiet, ms of patience
-const RARELY = 30000; // ms between two questions after a form, at most
+const RARELY = 10000; // ms between two questions after a form, at most
 const STEADY = 300; // the button rests this long after it changed: such a press was meant for what it said before
 const view = byId("view");
 const at = { visit: 0, url: "", list: "", order: "", tab: "", follow: 0, lost: null }; // where the agent is; a form that was not answered

@@ -33,6 +33,7 @@ from plugin.review import (
 )
 from plugin.shapes import OrderFacts, Place, Resolution, Run, Session, Step, StepState
 from plugin.standing import action_title, refunds, waiting, way_back
+from plugin.telling import STEP_STATES
 from plugin.tokens import FormClaims, Tokens, new_run_id
 
 PAUSE = 0.2  # seconds between two tries to hold a run that somebody works on
@@ -283,17 +284,6 @@ def _order(tools: Tools, case: Case) -> dict[str, Any]:
     }
 
 
-_STATES = {
-    StepState.INTENT: "Not sent yet",
-    StepState.SENDING: "Being sent",
-    StepState.CONFIRMED: "Accepted, not finished",
-    StepState.SETTLED: "Done",
-    StepState.FAILED: "Not done",
-    StepState.UNKNOWN: "In doubt",
-    StepState.REVIEW: "A person must decide",
-}
-
-
 def _record(tools: Tools, run: Run) -> dict[str, Any]:
     return {
         "action": action_title(tools, run),
@@ -309,7 +299,7 @@ def _step(step: Step) -> dict[str, Any]:
         "number": step.position + 1,
         "name": step.name,
         "call": step.root,
-        "state": _STATES[step.state],
+        "state": STEP_STATES[step.state],
         "amount": step.moves if step.moves > 0 else None,
         "reference": step.marker,
         "attempts": step.attempts,

@@ -8,7 +8,7 @@ from plugin.ports import Tools
 from plugin.reading import Seen
 from plugin.review import REVIEW, decided_by, foreign
 from plugin.shapes import OrderFacts, Run, Session, StepState
-from plugin.telling import paid_back, past_refunds, told
+from plugin.telling import calls, paid_back, past_refunds, told
 
 
 def outcome(tools: Tools, session: Session, run: Run, order: OrderFacts | None = None) -> dict[str, Any]:
@@ -20,7 +20,12 @@ def outcome(tools: Tools, session: Session, run: Run, order: OrderFacts | None =
         text = str(told(run, action, "pending")["text"])
     others = foreign(tools, run, order) if order is not None else None
     text = views.run_text(run, state, text, decided_by(tools, run), others)
-    return views.outcome(run, state, text, paid_back(run), way_back(tools, session, run))
+    rows = [
+        {"label": "Order", "value": str(run.facts["name"])},
+        *([] if state == "done" else calls(run)),
+        {"label": "Reference", "value": " ".join(step.marker for step in run.steps)},
+    ]
+    return views.outcome(run, state, text, paid_back(run), rows, way_back(tools, session, run))
 
 
 def way_back(tools: Tools, session: Session, run: Run) -> tuple[str, str]:
@@ -57,6 +62,7 @@ def open_run(tools: Tools, session: Session, run: Run, order: OrderFacts) -> dic
         "state": view["state"],
         "title": f"{run.agent_name}: {action_title(tools, run)} - {view['title']}",
         "text": view["text"],
+        "calls": calls(run),
         "since": run.created_at.isoformat(),
         "agent": run.agent_name,
         "follow_url": views.run_url(run.place, run.id),
@@ -67,8 +73,9 @@ def open_run(tools: Tools, session: Session, run: Run, order: OrderFacts) -> dic
 
 def past(tools: Tools, run: Run) -> dict[str, Any]:
     outcome = run.outcome or {}
+    state = str(outcome.get("state", "done"))
     return {
-        "title": action_title(tools, run),
+        "title": action_title(tools, run) + (f" - {views.TITLES[state]}" if state != "done" else ""),
         "text": outcome.get("text", ""),
         "at": run.created_at.isoformat(),
         "agent": run.agent_name,

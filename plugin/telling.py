@@ -12,6 +12,9 @@ from plugin.money import Money, total
 from plugin.operations import OPERATIONS
 from plugin.shapes import OrderFacts, RefundSeen, Run, Step, StepState
 
+UNPAID = "Not paid back: the payment provider refused it"
+PARTLY_PAID = "Only partly paid back: the payment provider refused the rest"
+
 
 def told(run: Run, action: Action | None, state: str) -> dict[str, Any]:
     """`state`, one sentence, the refunds with their real amounts, and the field a refusal belongs to."""
@@ -49,6 +52,28 @@ def _of_step(step: Step) -> str:
     if step.state is StepState.FAILED:
         return f"{operation.did_not}{amount}: {step.error or 'it was refused.'}"
     return f"{operation.did}{amount}, not confirmed by the payment provider yet."
+
+
+STEP_STATES = {
+    StepState.INTENT: "Not sent yet",
+    StepState.SENDING: "Being sent",
+    StepState.CONFIRMED: "Accepted, not finished",
+    StepState.SETTLED: "Done",
+    StepState.FAILED: "Not done",
+    StepState.UNKNOWN: "In doubt",
+    StepState.REVIEW: "A person must decide",
+}
+
+
+def calls(run: Run) -> list[dict[str, str]]:
+    """How each call stands and what it pays back: one may be done while the next is in doubt."""
+    return [{"label": one.name.replace("_", " ").capitalize(), "value": _stands(one)} for one in run.steps]
+
+
+def _stands(step: Step) -> str:
+    back = moved(step) if step.state is StepState.SETTLED else step.moves
+    none = ", nothing paid back" if step.state is StepState.SETTLED and step.moves > 0 else ""
+    return STEP_STATES[step.state] + (f" ({back.show()})" if back > 0 else none)
 
 
 def note_text(run: Run, action: Action | None, state: str) -> str:
@@ -127,21 +152,23 @@ def past_refunds(
 
     `dates` are Shopify's.
     """
-    rows = [_refund_row(one.id, one.refunded, made_by(one, order, runs), dates.get(one.id), one.note)
+    rows = [_refund_row(one.id, one.refunded, one.statuses, made_by(one, order, runs), dates.get(one.id), one.note)
             for one in order.refunds]  # fmt: skip
     known = {one.id for one in order.refunds}
     for run in runs:
         for one in refunds_of(run):
             if one["id"] not in known:
                 known.add(one["id"])
-                rows.append(_refund_row(one["id"], one["amount"], run, run.created_at.isoformat(), ""))
+                at = run.created_at.isoformat()
+                rows.append(_refund_row(one["id"], one["amount"], one["statuses"], run, at, ""))
     return rows
 
 
 def _refund_row(
-    refund: str, amount: Money, run: Run | None, at: str | None, note: str
+    refund: str, amount: Money, statuses: Sequence[str], run: Run | None, at: str | None, note: str
 ) -> dict[str, Any]:  # fmt: skip
     return {
+        "trouble": UNPAID if unpaid(statuses) else PARTLY_PAID if partly_paid(statuses) else None,
         "number": refund.rsplit("/", 1)[-1],
         "amount": amount,
         "at": at,

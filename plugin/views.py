@@ -13,8 +13,7 @@ from plugin.shapes import Customer, FormState, OrderRow, Place, Resolution, Run,
 
 PAGE = 20
 NOTHING_BACK = {"REFUNDED", "VOIDED"}
-REVIEWS_URL = "/reviews"
-FIND_URL, ADMIN_URL = "/orders/find", "/admin"
+FIND_URL, ADMIN_URL, REVIEWS_URL = "/orders/find", "/admin", "/reviews"
 
 
 def order_url(place: Place) -> str:
@@ -219,6 +218,7 @@ REVIEW = "Do not repeat this, here or in Shopify. A person must compare Shopify 
 FOREIGN = "Since it began, {amount} was refunded outside of this app."
 WORKING = "Shopify is working on this. You may close the card; it goes on. Do not repeat it, here or in Shopify."
 OPEN_STATES = ("working", "doubt", "review", "pending")
+_Rows = Sequence[Mapping[str, Any]]
 TITLES = {
     "done": "Done",
     "pending": "Pending",
@@ -242,7 +242,7 @@ def run_text(run: Run, state: str, told: str, by: datetime | None, foreign: Mone
 
 
 def outcome(
-    run: Run, state: str, text: str, refunds: Sequence[Mapping[str, Any]], back: tuple[str, str]
+    run: Run, state: str, text: str, refunds: _Rows, rows: _Rows, back: tuple[str, str]
 ) -> dict[str, Any]:  # fmt: skip
     """Context of outcome.html."""
     follow = run_url(run.place, run.id) if state in OPEN_STATES else None
@@ -258,7 +258,7 @@ def outcome(
             "back_label": back[0],
             "back_url": back[1],
             "decisions": [decision(one) for one in run.resolutions],
-            "rows": [{"label": "Reference", "value": " ".join(step.marker for step in run.steps)}],
+            "rows": rows,
         }
     }
 

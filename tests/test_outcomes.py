@@ -20,6 +20,7 @@ from plugin.sandbox.store.making import Item, Plan
 from plugin.sandbox.store.orders import Behaviour, Payment
 from plugin.settling import NEVER_PAID, ONE_OF_TWO, OTHER_MONEY
 from plugin.shapes import Run, StepState
+from plugin.telling import calls
 from tests.inside import Inside, back, inside
 from tests.world import CANCEL, REFUND, mistakes
 
@@ -154,6 +155,7 @@ def test_an_intent_is_not_sent_while_the_order_cannot_be_read(shop: Inside) -> N
     shop.post(flow.submit, id, CANCEL, opened)
     run = shop.tools.runs.runs_of(shop.place(id))[0]
     assert [one.state for one in run.steps] == [StepState.SETTLED, StepState.INTENT]
+    assert [one["value"] for one in calls(run)] == ["Done", "Not sent yet ($10.00)"]
     shop.wire.reads = [unreadable]
     assert carry_out(shop.tools, run.id, 0.0).steps[1].state is StepState.INTENT
     assert told(carry_out(shop.tools, run.id, 0.0))[0] is False

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from plugin import metrics
+from plugin import flow, metrics
 from plugin.codec import encode
 from plugin.errors import LookAgain, TryLater
 from plugin.filters import clock_time
@@ -24,7 +24,7 @@ from plugin.sandbox.store.orders import Behaviour
 from plugin.settling import NEVER_PAID, NOT_PAID, OTHER_MONEY, SETTLE_TIME
 from plugin.shapes import OrderFacts, RefundSeen, Run, Step, StepState
 from plugin.standing import refunds as refunds_shown
-from plugin.telling import unpaid, what_happened
+from plugin.telling import PARTLY_PAID, unpaid, what_happened
 from tests.inside import Inside, inside
 from tests.proofs.sim.runs import MemoryRuns
 from tests.test_logs import lines, out  # noqa: F401 - a fixture
@@ -202,6 +202,9 @@ def half_paid(shop: Inside, press: Callable[[Inside, int], Run]) -> Run:
 
 def test_of_a_refund_that_went_in_part_the_part_is_told_and_it_cannot_be_closed_as_not_done(shop: Inside) -> None:
     run = half_paid(shop, lambda shop, id: refund(shop, id)[1])
+    shown = flow.order(shop.tools, shop.session(), run.place).context
+    assert [(one["amount"].show(), one["trouble"]) for one in shown["refunds"]] == [("$10.00", PARTLY_PAID)]
+    assert [one["value"] for one in shown["run"]["calls"]] == ["A person must decide ($12.50)"]
     number = str(shop.order(int(run.place.order)).refunds[0].id)
     assert open_ways(shop, run) == [number]
     assert offered(shop, run)[number].effect.endswith("of $10.00; it had asked for $12.50.")

@@ -153,6 +153,7 @@ def order_context(order: Json, **more: Any) -> Json:
                 "note": one["note"] or "",
                 "made_by": None if place else "Ana Ruiz",
                 "run_id": None,
+                "trouble": None,
             }
             for place, one in enumerate(order["refunds"])
         ],
@@ -325,7 +326,7 @@ def review_context(choices: list[Json], **more: Any) -> Json:
             "store_name": "Acme Outdoor", "financial_status": "PARTIALLY_REFUNDED",
             "fulfillment_status": "UNFULFILLED", "cancelled_at": None, "staff_note": None, "paid": money("201.59"),
             "refunded": money("36.00"), "net": money("165.59"),
-            "refunds": [{**one, "this_run": one["run_id"] == "1"} for one in refunds],
+            "refunds": [{**one, "this_run": one["run_id"] == "1", "trouble": None} for one in refunds],
         },
         "record": {"action": "Refund", "agent": "Ana Ruiz", "at": AT, "steps": [step], "decisions": []},
         "choices": choices,

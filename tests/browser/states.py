@@ -43,6 +43,7 @@ WORKING = {
     "state": "working",
     "title": "A refund is on its way",
     "text": "Refund of $64.20 on #1027.",
+    "calls": [{"label": "Refund", "value": "In doubt ($64.20)"}],
     "since": AT,
     "agent": "Sam Okafor",
     "follow_url": "/stores/sandbox/orders/1027/runs/1",

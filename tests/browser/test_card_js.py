@@ -159,7 +159,7 @@ def test_after_a_lost_answer_the_card_asks_ever_more_rarely_until_it_knows_and_f
     page: Page, stage: Stage
 ) -> None:
     frame = lose(page, stage)
-    for seconds in (1, 2, 4, 8, 16, 30, 30):
+    for seconds in (1, 2, 4, 8, 10, 10):
         later(frame, seconds - 0.1)
         assert stage.asked == []
         later(frame, 0.1)
@@ -167,7 +167,7 @@ def test_after_a_lost_answer_the_card_asks_ever_more_rarely_until_it_knows_and_f
         stage.asked.clear()
     stage.fragment(f"POST {FORM}/sent", *STATES["doubt"], status=202)
     stage.fragment("GET /hold", *STATES["done"])
-    later(frame, 30)
+    later(frame, 10)
     expect(frame.locator("[data-view]")).to_have_attribute("data-state", "doubt")
     later(frame, 1)
     expect(frame.locator("h1")).to_have_text("Refunded $98.16")
@@ -198,7 +198,7 @@ def test_a_form_that_did_not_arrive_so_far_is_kept_and_still_asked_after(page: P
     frame.locator("#submit").click()
     expect(frame.locator("[data-trouble]")).to_have_text(f"This press sent nothing. {FULL}")
     stage.fragment(f"POST {FORM}/sent", *STATES["done"])
-    later(frame, 30)
+    later(frame, 10)
     expect(frame.locator("h1")).to_have_text("Refunded $98.16")
     assert len(stage.posts(FORM)) == 1
 
