@@ -63,11 +63,13 @@ FILTER_WORDS = {
 }
 
 BELIEFS = (
+    "That a phone the app may not read is null, with an error ACCESS_DENIED at its path. In any other form orders "
+    "cannot be read.",
     "That Shopify accepts a refund of an amount, without lines, after `orderCancel` of a paid order. "
     "The cancel with less money rests on it: one `orderCancel` without a refund, then one `refundCreate`. "
     "It is plausible. Try it on a development store before you let agents use it.",
-    "That the reference in a refund's note and in a cancel's staff note comes back as it was sent, "
-    "so that a person can find the call again.",
+    "That a refund's note and a cancel's staff note come back as they were sent, spaces apart. "
+    "A call in doubt whose note came back otherwise goes to a person.",
     "That a mutation refused by GraphQL's own validation, by access rights or by its cost ran nothing.",
     "What a list with `first` costs. It counts like a connection without the connection's own 2 points; "
     "estimates, and what the sandbox store charges, rest on it.",

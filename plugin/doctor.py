@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -13,7 +14,7 @@ from plugin.errors import OrderActionsError
 from plugin.permissions import ADMIN, missing_scopes
 from plugin.ports import Alarm, Doubt, Reply, Tools
 from plugin.shapes import ConnectedStore, StepState
-from plugin.store_setup import REMOVED, needed_scopes
+from plugin.store_setup import REMOVED, look_at_scopes, needed_scopes
 from plugin.subscriptions import TOPICS, missing
 
 SHOP = "query Doctor { shop { myshopifyDomain } currentAppInstallation { accessScopes { handle } } }"
@@ -53,6 +54,9 @@ def examine(app: App) -> list[Check]:
         checks += [*of_work(app.tools), *of_privacy(app), *of_crm(app.tools)]
         rows = app.connections.all()
         checks += [check for row in rows for check in of_store(app, row)]
+        for row in rows:
+            with suppress(OrderActionsError):  # cards and buttons then say what the check has seen
+                look_at_scopes(app, row.domain)
         if not rows:
             checks.append(Check("stores", "none is connected", "Connect one: order-actions stores add DOMAIN"))
     return checks
@@ -189,8 +193,6 @@ def _scopes(app: App, row: ConnectedStore, body: Mapping[str, Any]) -> Iterator[
     """What is granted now, whatever was granted when the store was connected."""
     installed = (body.get("data") or {}).get("currentAppInstallation") or {}
     granted = frozenset(str(one.get("handle")) for one in installed.get("accessScopes") or [])
-    if "accessScopes" in installed:
-        app.connections.set_scopes(row.domain, granted)  # cards and buttons then say the same
     lacking = missing_scopes(granted, needed_scopes(app))
     cure = f"Actions that need them are closed. Give the app these scopes in Shopify. {CONNECT.format(row.again)}"
     found = f"not granted: {', '.join(lacking)}" if lacking else "all that the actions need are granted"

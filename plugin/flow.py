@@ -64,7 +64,9 @@ def card(tools: Tools, session: Session, query: str = "", page: int = 1, *, forc
     require(session.agent, READ, tools.bundle.permissions)
     customer, now = session.customer, tools.clock.now()
     problem, oldest = None, 0
-    if not customer.known_by:
+    if not tools.commerce.stores():
+        problem = "No store is connected here. Ask an administrator."
+    elif not customer.known_by:
         problem = "The CRM has no e-mail and no certain phone number for this customer, so no orders can be found."
     for store in tools.commerce.stores() if customer.known_by else ():
         listed = tools.orders.listed_at(store.domain, customer.known_by)

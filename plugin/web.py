@@ -39,6 +39,7 @@ from plugin.tokens import SESSION_SECONDS
 
 STATIC = frozenset({"card.css", "card.js", "server.js", "kustomer.js"})
 MAX_BODY = 512 * 1024
+MAX_WEBHOOK = 8 * 1024 * 1024  # an order of hundreds of lines has megabytes; Shopify gives up an address that refuses
 _ITEM = re.compile(r"([a-z_][a-z0-9_]*)\[([^\[\]]+)\]")
 
 # error: (HTTP status, title of the message)
@@ -232,6 +233,7 @@ class _Door:
     # ------------------------------------------------------------ webhooks
 
     def webhook(self) -> Response:
+        request.max_content_length = MAX_WEBHOOK
         body = request.get_data()
         headers = dict(request.headers.items())
         try:

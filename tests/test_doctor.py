@@ -217,8 +217,7 @@ def test_an_installation_without_an_administrator_is_told(shop: World) -> None:
 
 def test_what_the_doctor_sees_granted_is_what_the_card_goes_by(shop: World) -> None:
     shop.app.connections.set_scopes(DOMAIN, frozenset({"read_orders"}))
-    row = shop.app.connections.all()[0]
-    scopes = next(one for one in doctor.of_store(shop.app, row) if one.name.endswith("scopes"))
+    scopes = next(one for one in examine(shop.app) if one.name.endswith("scopes"))
     after = shop.app.connections.get(DOMAIN)
     assert scopes.ok and after is not None and after.grant is not None and "write_orders" in after.grant.scopes
 

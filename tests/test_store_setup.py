@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, create_engine, event
 from werkzeug.test import Client
 
-from plugin import store_setup, subscriptions
+from plugin import flow, store_setup, subscriptions
 from plugin.app import plug
 from plugin.cli_stores import stores
 from plugin.commerce import oauth
@@ -358,6 +358,14 @@ def test_webhooks_are_asked_for_once_and_again_when_one_was_dropped(shop: World)
     assert subscriptions.subscribe(shop.app, DOMAIN) == ["ORDERS_CREATE"]
 
 
+def test_an_app_that_may_not_see_phones_reads_and_refunds_orders_all_the_same(shop: World) -> None:
+    shop.served.state.settings.denied = frozenset({"phone"})
+    assert flow.card(shop.tools, shop.session(1001)).context["problem"] is None
+    assert shop.act(1001, REFUND, lines=["1", "0"]).context["outcome"]["state"] == "doubt", "errors stand beside data"
+    run = carry_out(shop.tools, shop.tools.runs.runs_of(shop.place(1001))[0].id, 5.0)
+    assert (run.open, run.outcome and run.outcome["state"], run.steps[0].attempts) == (False, "done", 1)
+
+
 def test_scopes_are_looked_at_every_day_whatever_was_told_of_them(shop: World) -> None:
     shop.app.connections.set_scopes(DOMAIN, frozenset({"read_orders"}))
     assert subscriptions.look_after(shop.app) == 1
@@ -434,6 +442,12 @@ def test_settings_of_one_store_stand_over_the_installations(shop: World) -> None
     shop.tools.commerce._access._known = None  # type: ignore[attr-defined]
     found = shop.tools.store(DOMAIN)
     assert found is not None and (found.settings["snapshot_max_age"], found.settings["settle_time"]) == (5, 420)
+
+
+def test_without_any_store_the_card_says_so(shop: World) -> None:
+    shop.app.connections.end(DOMAIN, "gone", "removed")
+    problem = flow.card(shop.tools, shop.session(1001)).context["problem"]
+    assert problem == "No store is connected here. Ask an administrator."
 
 
 def test_a_store_that_was_removed_is_not_there_any_more(shop: World) -> None:

@@ -213,10 +213,35 @@ def reader() -> Shopify:
     return client(f"https://{STORE}")
 
 
+SERVED = {"X-Shopify-API-Version": "2026-10"}
+PHONE = {"message": "no", "path": ["snapshot", "phone"], "extensions": {"code": "ACCESS_DENIED"}}
+
+
+@responses.activate
+def test_a_phone_the_app_may_not_see_is_missing_and_nothing_else_may_be() -> None:
+    data = {"order": {"phone": None}}
+    other = {**PHONE, "path": ["snapshot", "email"]}
+    for error in (PHONE, other, {**PHONE, "path": None}, {**PHONE, "extensions": {}}):
+        responses.post(URL, json={"data": data, "errors": [PHONE, error]}, headers=SERVED)
+    assert reader().read(STORE, "{ order }", {}) == data
+    for _ in range(3):
+        with pytest.raises(FixTheSetup, match="no; no"):
+            reader().read(STORE, "{ order }", {})
+
+
+@responses.activate
+def test_an_answer_that_does_not_say_its_version_is_no_reading_and_still_a_proof() -> None:
+    responses.post(URL, json={"data": {"order": None}})
+    with pytest.raises(TryLater):
+        reader().read(STORE, "{ order }", {})
+    assert reader().send(STORE, b"{}").fault is None
+
+
 @responses.activate
 def test_a_read_is_tried_again_after_throttling() -> None:
-    responses.post(URL, json={"errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}]})
-    responses.post(URL, json={"data": {"order": None}})
+    busy = {"errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}]}
+    responses.post(URL, json=busy, headers=SERVED)
+    responses.post(URL, json={"data": {"order": None}}, headers=SERVED)
     assert reader().read(STORE, "{ order }", {}) == {"order": None}
 
 
@@ -240,7 +265,7 @@ def test_a_read_that_fails_three_times_is_given_up_in_words() -> None:
     ],
 )
 def test_what_no_retry_would_mend_is_told_at_once(answer: dict[str, object], said: str) -> None:
-    responses.post(URL, **answer)  # type: ignore[arg-type]
+    responses.post(URL, headers=SERVED, **answer)  # type: ignore[arg-type]
     with pytest.raises(FixTheSetup, match=said):
         reader().read(STORE, "{ order }", {})
     assert len(responses.calls) == 1

@@ -146,6 +146,12 @@ def test_the_same_delivery_twice_has_one_effect(client: Client) -> None:
     assert [deliver(client, "refunds/create", payload).text for _ in range(2)] == ["taken\n", "repeated\n"]
 
 
+def test_an_order_of_megabytes_is_taken_and_one_without_bounds_is_not(client: Client) -> None:
+    order = {"id": 5, "order_id": BASE + 1001, "more": "x" * 3_000_000}
+    assert deliver(client, "refunds/create", order).text == "taken\n"
+    assert deliver(client, "refunds/create", {**order, "more": "x" * 9_000_000}).status_code == 413
+
+
 def test_what_we_did_not_ask_for_is_ignored(client: Client) -> None:
     assert deliver(client, "products/create", {}).text == "ignored\n"
     assert deliver(client, "orders/updated", {}, **{"X-Shopify-Shop-Domain": "other.myshopify.com"}).text == "ignored\n"

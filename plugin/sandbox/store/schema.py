@@ -94,6 +94,10 @@ def run(
 
 def _plain(source: Any, info: GraphQLResolveInfo, **given: Any) -> Any:
     """A field of a view: its value, or what its call makes of the arguments; null for the unknown."""
+    if info.field_name in _store(info).settings.denied:
+        # unproven: the words for a field of protected customer data that is denied
+        said = f"This app is not approved to use the {info.field_name} field."
+        raise GraphQLError(said, extensions={"code": "ACCESS_DENIED"})
     value = source.get(info.field_name)
     return value(**given) if callable(value) else value
 

@@ -23,6 +23,7 @@ class Settings:
     bucket: float = 2000.0
     restore_rate: float = 100.0
     served_version: str | None = None
+    denied: frozenset[str] = frozenset()  # fields of protected customer data the app may not read
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ UNPROVEN: tuple[str, ...] = (
     "the words and codes of most validation errors",
     "the words for a bulk query that is no GraphQL, but for an empty one",
     "the words for LEGACY_RESTOCK",
+    "the words for a field of protected customer data that is denied",
     "the words for a missing or wrong currency",
     "the words for a pending payment authorization",
     "the words for a quantity below one",
