@@ -1,6 +1,6 @@
 """The sockets: what the program needs of a shop, a CRM and a database, and what each must promise."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -76,8 +76,8 @@ class Host(Protocol):
 
     keeps_orders: bool
 
-    def identify(self, token: str) -> Identity:
-        """Who holds this token and which customer is shown.
+    def identify(self, token: str, count: Callable[[str], None] = ...) -> Identity:
+        """Who holds this token and which customer is shown; `count` hears the agent, before the CRM is asked.
 
         Raises SignInAgain on any doubt, TryLater when the CRM cannot be asked.
         """

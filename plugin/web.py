@@ -152,8 +152,7 @@ class _Door:
         return answer
 
     def session(self) -> Response:
-        identity = self._tools.host.identify(_bearer())
-        self._guard.count(identity.agent_id)
+        identity = self._tools.host.identify(_bearer(), self._guard.count)
         token, start = sessions.sign_in(self._tools, self._app.tokens, identity)
         return _json({"session": token, "expires_in": SESSION_SECONDS, "start_url": start})
 

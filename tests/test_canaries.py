@@ -83,7 +83,7 @@ LOGGED = ("agent's id",)  # who acted, by id alone
 class Broken:
     """A CRM whose code fails with everything in its mouth."""
 
-    def identify(self, token: str) -> Identity:
+    def identify(self, token: str, count: Any = None) -> Identity:
         raise RuntimeError(f"{token} {SECRETS} {PERSONAL}")
 
 

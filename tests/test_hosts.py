@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from plugin.app import open_database
-from plugin.errors import FixTheSetup, NothingHere, SignInAgain, TryLater
+from plugin.errors import FixTheSetup, NothingHere, SignInAgain, TooOften, TryLater
 from plugin.hosts.kustomer import Client, KustomerHost, OAuthApp, Org, Proxy, org_id_of
 from plugin.hosts.kustomer.connect import probe
 from plugin.hosts.token import KeySet, TokenHost
@@ -389,6 +389,22 @@ def test_a_connection_kustomer_ended_is_forgotten(org: Org1) -> None:
     with pytest.raises(SignInAgain):
         org.host.identify(shown(handle=handle))
     assert org.crm.grants() == []
+
+
+def test_an_agent_is_counted_before_kustomer_is_asked(org: Org1) -> None:
+    handle, counted = org.connected(), list[str]()
+    asked = len(org.state.asked)
+
+    def count(agent_id: str) -> None:
+        counted.append(agent_id)
+        raise TooOften("wait", 5)
+
+    for proof in ({"handle": handle}, {"ticket": org.ticket()}):
+        asked = len(org.state.asked)
+        with pytest.raises(TooOften):
+            org.host.identify(shown(**proof), count)
+        assert len(org.state.asked) == asked
+    assert counted == ["u-ana", "u-ana"]
 
 
 def test_an_outage_while_renewing_keeps_the_connection(org: Org1) -> None:

@@ -79,7 +79,7 @@ def test_a_form_that_was_pressed_twice_at_once_is_told_and_counted_as_one_run(
 class Broken:
     """A CRM whose code fails with everything in its mouth."""
 
-    def identify(self, token: str) -> Identity:
+    def identify(self, token: str, count: Any = None) -> Identity:
         raise RuntimeError(f"{TOKEN} Bearer {token} {NOTE} ada@example.com {SECRET}")
 
     def post_note(self, note: Note) -> None:

@@ -20,7 +20,7 @@ class Hanging:
     taken: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)
 
-    def identify(self, token: str) -> Identity:
+    def identify(self, token: str, count: object = None) -> Identity:
         raise SignInAgain("It does not answer.")
 
     def post_note(self, note: Note) -> None:

@@ -81,7 +81,7 @@ class TokenHost:
     notes_token: str = ""
     keeps_orders: bool = False
 
-    def identify(self, token: str) -> Identity:
+    def identify(self, token: str, count: Callable[[str], None] = lambda _: None) -> Identity:
         try:
             claims = self._claims(token)
             identity = _identity(claims)
@@ -93,6 +93,7 @@ class TokenHost:
             raise SignInAgain(REFUSED) from error
         if not self.crm.once("jti", jti, until, self.clock.now()):
             raise SignInAgain(REFUSED)
+        count(identity.agent_id)
         return identity
 
     def _claims(self, token: str) -> dict[str, Any]:

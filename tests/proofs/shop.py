@@ -232,7 +232,7 @@ class Desk:
     faults: list[str] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
 
-    def identify(self, token: str) -> Identity:
+    def identify(self, token: str, count: Any = None) -> Identity:
         raise NotImplementedError  # sessions are made by the proof itself
 
     def post_note(self, note: Note) -> None:

@@ -4,6 +4,7 @@ import hmac
 import json
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -81,8 +82,8 @@ class Accounts:
         self._crm.put_grant(self._hashed(handle), user_id, self._seal(tokens), now)
         return handle
 
-    def user_of(self, handle: str) -> tuple[str, str]:
-        """Whose handle this is, asked of Kustomer with that user's own token; and the token.
+    def user_of(self, handle: str, count: Callable[[str], None]) -> tuple[str, str]:
+        """Whose handle this is, asked of Kustomer with that user's own token; and the token. Counted first.
 
         Raises SignInAgain on any doubt, TryLater.
         """
@@ -90,6 +91,7 @@ class Accounts:
         grant = self._crm.grant(key)
         if grant is None:
             raise SignInAgain(CONNECT)
+        count(grant.user_id)
         access = self._access(key, grant.sealed)
         try:
             user_id = self._current(access)

@@ -4,7 +4,7 @@ import hmac
 import json
 import secrets
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -52,14 +52,15 @@ class KustomerHost:
         self._clock = clock
         self._tickets = keys.box("ticket")
 
-    def identify(self, token: str) -> Identity:
+    def identify(self, token: str, count: Callable[[str], None] = lambda _: None) -> Identity:
         """The token is the card's own: a handle or a ticket, and what the page says is shown."""
         shown = _opened(token)
         access: str | None = None
         if shown.get("handle"):
-            user_id, access = self.accounts.user_of(shown["handle"])
+            user_id, access = self.accounts.user_of(shown["handle"], count)
         else:
             user_id = self._ticket(shown.get("ticket", ""))
+            count(user_id)
         user = self._people.user(user_id)
         customer = self._people.customer(shown.get("customer", ""), access)
         conversation = shown.get("conversation")
