@@ -134,7 +134,7 @@ def test_shipping_above_what_is_available_is_refused_at_its_field(shop: World) -
 def test_the_reason_goes_into_the_refunds_note_with_our_marker(shop: World) -> None:
     done = outcome(shop.act(1001, REFUND, lines=["1", "0"], reason="Broken {{ 7*7 }} ${{ agent }}"))
     note = shop.ledger(1001)["refunds"][-1]["note"]
-    assert note == f"Broken {{{{ 7*7 }}}} ${{{{ agent }}}} {done['rows'][0]['value']}"
+    assert note == f"Broken {{{{ 7*7 }}}} ${{{{ agent }}}} {done['rows'][-1]['value']}"
 
 
 def test_manual_overrides_the_total_and_shows_the_split_in_listed_order(shop: World) -> None:
