@@ -5,7 +5,7 @@ import { Unsent, ask, openSession, save, tell } from "./server.js";
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const byId = (id) => document.getElementById(id);
-const [PREVIEW_AFTER, PROGRESS_AFTER] = [350, 300]; // ms of quiet, ms of patience
+const [PREVIEW_AFTER, PROGRESS_AFTER, SLOW_AFTER] = [350, 300, 3000]; // ms of quiet, ms of patience, ms without a word
 const RARELY = 10000; // ms between two questions after a form, at most
 const STEADY = 300; // the button rests this long after it changed: such a press was meant for what it said before
 const view = byId("view");
@@ -31,6 +31,9 @@ function screen(name, url = at.url, text = "") {
 function busy(on) {
   clearTimeout(busy.timer);
   busy.timer = setTimeout(() => document.body.toggleAttribute("data-busy", on), on ? PROGRESS_AFTER : 0);
+  clearTimeout(busy.slow);
+  byId("slow").hidden = true;
+  if (on) busy.slow = setTimeout(() => { byId("slow").hidden = false; }, SLOW_AFTER);
 }
 
 async function go(url, { body, focus = true, back = false } = {}) {

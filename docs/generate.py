@@ -63,6 +63,8 @@ FILTER_WORDS = {
 }
 
 BELIEFS = (
+    "That `app/uninstalled` names the store in `myshopify_domain`. In any other form an uninstall is noticed when "
+    "Shopify refuses the token.",
     "That a phone the app may not read is null, with an error ACCESS_DENIED at its path. In any other form orders "
     "cannot be read.",
     "That Shopify accepts a refund of an amount, without lines, after `orderCancel` of a paid order. "

@@ -130,6 +130,19 @@ def test_a_server_that_turns_a_form_away_says_so_on_it_and_nothing_typed_is_lost
     assert [one["reason"] for one in stage.posts(FORM)] == ["Broken", "Broken"]
 
 
+def test_after_three_seconds_without_an_answer_the_agent_reads_that_it_takes_longer(page: Page, stage: Stage) -> None:
+    frame, answered = open_form(page, stage), threading.Event()
+    done = render(*STATES["done"])
+    stage.scripts[f"POST {FORM}"] = lambda request: (answered.wait(20) and 200 or 500, done)
+    frame.locator("#submit").click()
+    expect(frame.locator("[data-busy]")).to_have_count(1)
+    expect(frame.get_by_text("This takes longer than usual.")).to_be_hidden()
+    expect(frame.get_by_text("This takes longer than usual.")).to_be_visible()
+    answered.set()
+    expect(frame.locator("h1")).to_have_text("Refunded $98.16")
+    expect(frame.get_by_text("This takes longer than usual.")).to_be_hidden()
+
+
 LOST = Response("bad gateway", 502, content_type="text/plain")
 
 
