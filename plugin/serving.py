@@ -23,6 +23,8 @@ from plugin.worker import Worker
 
 GRACE = 50  # seconds a process that is told to end goes on with what it has begun; longer than one call may take
 
+KEPT = 3  # copies of the bundle: processes of the one before may still be at work
+
 
 class _Shelf:
     """The bundle of all processes, in memory once: a copy from the start or the last SIGHUP, as its folder may be half
@@ -32,18 +34,26 @@ class _Shelf:
         self._root = root
         self._config = config
         self._folder = folder
+        self._copies: list[Path] = []
         self.take()
 
     def take(self) -> None:
         """Raises FixTheBundle, FixTheSetup; the bundle taken before stays then."""
         bundle, _warnings = load(self._root)
         copy = Path(tempfile.mkdtemp(prefix="bundle-", dir=self._folder))
-        copy_bundle(self._root, copy)
-        plug(self._config, copy, bundle).close()
-        self._bundle, self._copy = bundle, copy
+        try:
+            copy_bundle(self._root, copy)
+            plug(self._config, copy, bundle).close()
+        except Exception:
+            shutil.rmtree(copy)
+            raise
+        self._bundle = bundle
+        self._copies.append(copy)
+        for old in self._copies[:-KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
 
     def plug(self) -> App:
-        return plug(self._config, self._copy, self._bundle)
+        return plug(self._config, self._copies[-1], self._bundle)
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
